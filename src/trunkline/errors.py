@@ -1,0 +1,190 @@
+"""Every failure that Trunkline raises on purpose.
+
+::
+
+    TrunklineError
+    ├── ConfigError                exit code 2: names the dotted key and the fix
+    ├── StartError                 exit code 1: port taken, disk full, database locked …
+    ├── APIError                   what a caller sees: status, type, code, param
+    │   ├── InvalidRequest         400, the caller's mistake
+    │   ├── InvalidAPIKey          401
+    │   ├── HostNotAllowed         403
+    │   ├── ModelNotFound          404 model_not_found
+    │   ├── NotFound               404 not_found
+    │   ├── MethodNotAllowed       405
+    │   ├── RequestTooLarge        413
+    │   ├── EngineOverloaded       429, with Retry-After
+    │   ├── UpstreamFailed         502
+    │   ├── EngineUnavailable      503
+    │   └── UpstreamTimeout        504
+    └── UpstreamError              one attempt failed; routing decides what follows
+
+The statuses and codes are those of docs/reference/errors.md.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TrunklineError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().split("\n")[0])
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class ConfigError(TrunklineError):
+    """the configuration is not valid"""
+
+    exit_code: ClassVar[int] = 2
+
+
+class StartError(TrunklineError):
+    """the server cannot start"""
+
+    exit_code: ClassVar[int] = 1
+
+
+class APIError(TrunklineError):
+    """the request failed"""
+
+    status: int = 500
+    type: str = "server_error"
+    code: str = "internal_error"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(APIError):
+    """the request is not valid"""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+
+
+class InvalidAPIKey(APIError):
+    """no valid API key; send it as 'Authorization: Bearer tl_…'"""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class HostNotAllowed(APIError):
+    """this Host is not served here; add it to [server] allowed_hosts"""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "host_not_allowed"
+
+
+class ModelNotFound(APIError):
+    """unknown model; see GET /v1/models"""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_found"
+
+
+class NotFound(APIError):
+    """not found"""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class MethodNotAllowed(APIError):
+    """this method is not allowed here"""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class RequestTooLarge(APIError):
+    """the request body is too large"""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class EngineOverloaded(APIError):
+    """the embedded engine's queue is full; try again shortly"""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "engine_overloaded"
+
+
+class UpstreamFailed(APIError):
+    """every attempt failed"""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_failed"
+
+
+class EngineUnavailable(APIError):
+    """the embedded engine is not available"""
+
+    status = 503
+    type = "server_error"
+    code = "engine_unavailable"
+
+
+class UpstreamTimeout(APIError):
+    """every attempt timed out"""
+
+    status = 504
+    type = "upstream_error"
+    code = "upstream_timeout"
+
+
+class UpstreamError(TrunklineError):
+    """One attempt at one deployment failed.
+
+    ``message`` is for the log and never quotes a key; ``public`` is what a caller may read, in our
+    words or, for a caller's own mistake (``status`` 400 to 499, not ``retryable``), the provider's
+    sentence. ``timed_out`` tells a deadline from another failure.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool,
+        status: int | None = None,
+        public: str | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        timed_out: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.status = status
+        self.public = public or message
+        self.code = code
+        self.param = param
+        self.timed_out = timed_out
+        self.retry_after_s = retry_after_s

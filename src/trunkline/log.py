@@ -1,0 +1,59 @@
+"""Structured logs: one JSON object a line, on stderr. Events with fields, never a key, never a prompt."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+Format = Literal["json", "text"]
+Level = Literal["debug", "info", "warning", "error"]
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def configure(*, level: Level = "info", format: Format = "json") -> None:
+    """Sets up logging for this process; what libraries log goes the same way."""
+    threshold = getattr(logging, level.upper())
+    renderer: Any = (
+        _render_json if format == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    shared: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+
+
+def get_logger() -> Any:
+    """Returns the logger that every module uses: ``log.info("attempt_failed", status=502)``."""
+    return structlog.get_logger()
+
+
+def _render_json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
+    return _encode(event).decode()

@@ -1,0 +1,74 @@
+"""The seam where a provider plugs in: what it is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from trunkline.errors import UpstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One chat completion to be made, in the chat wire format.
+
+    ``model`` is the provider's own id of the model. ``body`` holds the request's top-level fields
+    undecoded; ``model`` and ``stream`` in it are the caller's and are overruled by the attributes.
+    """
+
+    model: str
+    body: Mapping[str, msgspec.Raw]
+    stream: bool
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a provider answers, once it has committed.
+
+    ``chunks`` yields lists of JSON documents, those of one network read together: chat completion
+    chunks (without SSE framing and without ``[DONE]``) for a stream, else one chat completion.
+    It raises UpstreamError if the reply breaks off. For a stream the last chunk with ``usage`` is
+    always asked of the upstream; whether the caller gets it is the edge's affair.
+    """
+
+    chunks: AsyncIterator[Sequence[bytes]]
+
+
+class Provider(Protocol):
+    """Someone who can answer a chat call."""
+
+    def open(self, call: Call, /) -> AbstractAsyncContextManager[Reply]:
+        """Enters once the first chunk is here; until then fails with UpstreamError. Leaving hangs up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An HTTP request to an upstream, relative to the provider's base URL."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Adapter(Protocol):
+    """Pure translation between the chat wire format and one upstream dialect. No I/O."""
+
+    def request(self, call: Call, /) -> Outgoing: ...
+
+    def reply(self, body: bytes, /) -> bytes:
+        """Turns a whole answer into one chat completion."""
+        ...
+
+    def decoder(self) -> Callable[[bytes], Iterable[bytes]]:
+        """Returns a function from one SSE payload to chat chunks; one per stream, it may keep state."""
+        ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
+        """Turns an answer of status 400 or more into the failure that routing understands."""
+        ...
