@@ -16,6 +16,7 @@
     │   ├── EngineOverloaded       429, with Retry-After
     │   ├── UpstreamFailed         502
     │   ├── EngineUnavailable      503
+    │   ├── StoreUnavailable       503 store_unavailable
     │   └── UpstreamTimeout        504
     └── UpstreamError              one attempt failed; routing decides what follows
 
@@ -24,7 +25,8 @@ The statuses and codes are those of docs/reference/errors.md.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 
 class TrunklineError(Exception):
@@ -42,6 +44,10 @@ class ConfigError(TrunklineError):
     """the configuration is not valid"""
 
     exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str | None = None, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (self.message,)
 
 
 class StartError(TrunklineError):
@@ -86,6 +92,10 @@ class InvalidAPIKey(APIError):
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
+
+    def __init__(self, *, reason: Literal["missing", "unknown", "revoked", "expired"]) -> None:
+        super().__init__()
+        self.reason = reason  # for the log: the caller reads the same words in all four cases
 
 
 class HostNotAllowed(APIError):
@@ -150,6 +160,14 @@ class EngineUnavailable(APIError):
     status = 503
     type = "server_error"
     code = "engine_unavailable"
+
+
+class StoreUnavailable(APIError):
+    """the database does not answer; try again shortly"""
+
+    status = 503
+    type = "server_error"
+    code = "store_unavailable"
 
 
 class UpstreamTimeout(APIError):

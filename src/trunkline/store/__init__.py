@@ -1,0 +1,11 @@
+"""Everything durable: records, the ports through which they are reached, SQLite or Postgres below."""
+
+from trunkline.store.opening import open_store as open_store
+from trunkline.store.ports import Accounts as Accounts
+from trunkline.store.ports import Keys as Keys
+from trunkline.store.ports import Requests as Requests
+from trunkline.store.ports import Store as Store
+from trunkline.store.records import Account as Account
+from trunkline.store.records import Attempt as Attempt
+from trunkline.store.records import Key as Key
+from trunkline.store.records import Request as Request

@@ -1,0 +1,1 @@
+"""Alembic migrations, run by trunkline.store.schema and by nothing else."""

@@ -1,0 +1,48 @@
+"""Opens the store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from trunkline.errors import StartError
+from trunkline.store.connection import Database, connect, explain
+from trunkline.store.ports import Store
+from trunkline.store.queries import SQLAccounts, SQLKeys, SQLRequests
+from trunkline.store.schema import prepare
+from trunkline.store.writer import Writer
+
+
+@asynccontextmanager
+async def open_store(
+    url: str, *, pool_size: int = 5, busy_timeout_s: float = 5.0
+) -> AsyncIterator[Store]:
+    """Opens a database, makes or migrates its tables, and closes it in the end.
+
+    Leaving waits until the receipts that were added are stored. ``url`` is ``sqlite:///path`` (four
+    slashes for an absolute path) or ``postgresql://user:password@host/name``.
+
+    Raises:
+        ConfigError: the URL is not understood.
+        StartError: the database cannot be used; the message says why and what to do.
+    """
+    database = connect(url, pool_size=pool_size, busy_timeout_s=busy_timeout_s)
+    try:
+        await _prepare(database, busy_timeout_s)
+        async with Writer(database) as writer:
+            yield Store(
+                accounts=SQLAccounts(database),
+                keys=SQLKeys(database),
+                requests=SQLRequests(database, writer),
+            )
+    finally:
+        await database.aclose()
+
+
+async def _prepare(database: Database, busy_timeout_s: float) -> None:
+    # The driver answers an option that it does not know with a TypeError.
+    failures: tuple[type[Exception], ...] = (*database.failures, TypeError)
+    try:
+        await prepare(database, busy_timeout_s=busy_timeout_s)
+    except failures as error:
+        raise StartError(explain(database.url, error)) from error

@@ -1,0 +1,78 @@
+"""Records: what the store keeps, as the layers above see it.
+
+Times are aware datetimes in UTC, to the microsecond; money is an integer of nano-dollars (10⁻⁹ USD).
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import msgspec
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """Whoever owns keys, and pays. ``name`` is unique in an installation."""
+
+    id: str
+    name: str
+    created_at: datetime.datetime
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key without the key itself: ``hash`` is what remains of it.
+
+    ``prefix`` is its beginning, for people to recognise it by. A key counts until the first of
+    ``revoked_at`` and ``expires_at``.
+    """
+
+    id: str
+    account_id: str
+    name: str
+    hash: str
+    prefix: str
+    created_at: datetime.datetime
+    expires_at: datetime.datetime | None = None
+    revoked_at: datetime.datetime | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try at one deployment: ``outcome`` is a word such as ``committed``, ``failed`` or ``timed_out``.
+
+    ``model`` is the provider's own id; ``status`` its HTTP status, if it came to one; ``ms`` how
+    long the attempt took to commit or to fail.
+    """
+
+    provider: str
+    model: str
+    outcome: str
+    status: int | None = None
+    ms: int
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """The receipt of one request: who asked for what, who answered, what it used and cost.
+
+    ``provider`` and ``answered_model`` are None if no provider committed; ``cost_nano_usd`` is None
+    if the price is not known; ``estimated`` says that the usage was not reported but counted by us.
+    """
+
+    id: str
+    account_id: str
+    key_id: str
+    created_at: datetime.datetime
+    api: str
+    model: str
+    provider: str | None = None
+    answered_model: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    stream: bool
+    status: int
+    error_code: str | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano_usd: int | None = None
+    estimated: bool = False
+    first_token_ms: int | None = None
+    duration_ms: int

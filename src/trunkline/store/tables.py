@@ -1,0 +1,117 @@
+"""The tables, as this release expects them. A migration brings a database here."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+from trunkline.store.records import Attempt
+
+# The newest file under migrations/versions; a test holds the two together. It stands here so that
+# a start on an up-to-date database need not import Alembic.
+SCHEMA_VERSION = "0001"
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+_encode = msgspec.json.Encoder().encode
+_decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
+
+
+class Moment(TypeDecorator[datetime.datetime]):
+    """A moment as integer microseconds since 1970 in UTC: the same in both databases, and exact."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime.datetime | None:
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+class Attempts(TypeDecorator[tuple[Attempt, ...]]):
+    """The attempts of one request, as a JSON list. Only ever read with their row, hence plain text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Attempt, ...] | None, dialect: Dialect) -> str:
+        return _encode(value or ()).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[Attempt, ...]:
+        return _decode_attempts(value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("hash", String, nullable=False, unique=True),
+    Column("prefix", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False),
+    Column("key_id", ForeignKey("keys.id"), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("api", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("provider", String),
+    Column("answered_model", String),
+    Column("attempts", Attempts, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error_code", String),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("cost_nano_usd", BigInteger),
+    Column("estimated", Boolean, nullable=False),
+    Column("first_token_ms", BigInteger),
+    Column("duration_ms", BigInteger, nullable=False),
+    Index(None, "account_id", "created_at"),
+)
