@@ -1,0 +1,1 @@
+"""The published formats as Structs and pure functions. Nothing here does I/O."""
