@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,19 +56,40 @@ class Outgoing:
     headers: Mapping[str, str]
 
 
+class Decoder(Protocol):
+    """Turns one stream of a dialect into chat chunks. It keeps that stream's state."""
+
+    done: bool
+    """The stream is over by the dialect's own account: nothing more need be read."""
+
+    def decode(self, payloads: Sequence[bytes], /) -> Sequence[bytes]:
+        """Turns the SSE payloads of one read into chat chunks.
+
+        Returns none until the stream *commits*: the first chunk with content, reasoning, a tool call
+        or a finish reason brings along what was withheld before it. A failure that the upstream
+        reports sets ``done``; `flush` raises it, after the chunks before it were delivered.
+        """
+        ...
+
+    def flush(self) -> Sequence[bytes]:
+        """Returns what the end of the stream completes; called again, nothing.
+
+        Raises UpstreamError if the stream reported a failure, was cut off or never committed.
+        """
+        ...
+
+
 class Adapter(Protocol):
     """Pure translation between the chat wire format and one upstream dialect. No I/O."""
 
     def request(self, call: Call, /) -> Outgoing: ...
 
     def reply(self, body: bytes, /) -> bytes:
-        """Turns a whole answer into one chat completion."""
+        """Turns a whole answer into one chat completion; raises UpstreamError if it is none."""
         ...
 
-    def decoder(self) -> Callable[[bytes], Iterable[bytes]]:
-        """Returns a function from one SSE payload to chat chunks; one per stream, it may keep state."""
-        ...
+    def decoder(self) -> Decoder: ...
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
-        """Turns an answer of status 400 or more into the failure that routing understands."""
+        """Turns an answer that is not what was asked for into the failure that routing understands."""
         ...

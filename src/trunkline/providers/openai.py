@@ -1,0 +1,373 @@
+"""The OpenAI dialect: the identity, but for the quirks that are data and the failures to be told apart."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from trunkline.errors import UpstreamError
+from trunkline.providers.base import Call, Outgoing
+from trunkline.wire.sse import DONE
+
+ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
+
+_TRUE = Raw(b"true")
+_INCLUDE_USAGE = Raw(b'{"include_usage":true}')
+_OURS = ("provider",)  # fields that speak to the router, not to the model
+
+_MAX_WITHHELD = 64  # chunks; beyond that a stream counts as committed
+_MAX_SENTENCE = 500  # characters of a provider's message that a caller may read
+_MAX_RETRY_AFTER_S = 86_400.0
+
+_CALLERS_MISTAKES = frozenset({400, 413, 422})
+# What the model did wrong, not the caller, though it comes as a 400.
+_MODELS_MISTAKES = frozenset({"tool_use_failed", "json_validate_failed"})
+
+_encode = msgspec.json.encode
+_decode_any = msgspec.json.Decoder().decode
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+
+
+class OpenAIChat:
+    """Chat Completions as OpenAI published them, which most providers speak unchanged.
+
+    ``reasoning_fields`` says under which names reasoning text reaches the caller, whichever of the
+    two the provider uses: ``reasoning`` (gpt-oss, OpenRouter) or ``reasoning_content`` (vLLM).
+    """
+
+    def __init__(
+        self, *, key: str | None = None, reasoning_fields: ReasoningFields = "both"
+    ) -> None:
+        self._key = key
+        self._reasoning_fields: ReasoningFields = reasoning_fields
+        self._headers = {"Content-Type": "application/json"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
+
+    def request(self, call: Call, /) -> Outgoing:
+        """Swaps the model and asks a stream for its usage; every other field goes as it came."""
+        body = {name: raw for name, raw in call.body.items() if name not in _OURS}
+        body["model"] = Raw(_encode(call.model))
+        if call.stream:
+            body["stream"] = _TRUE
+            body["stream_options"] = _with_usage(body.get("stream_options"))
+        else:
+            body.pop("stream", None)
+            body.pop("stream_options", None)
+        return Outgoing("/chat/completions", _encode(body), self._headers)
+
+    def reply(self, body: bytes, /) -> bytes:
+        try:
+            completion = _decode_object(body)
+            _raise_if_error(completion)
+            choices = _decode_objects(completion.get("choices", b"[]"))
+        except msgspec.DecodeError as error:
+            raise UpstreamError(
+                "answered with something that is not a chat completion", retryable=True
+            ) from error
+        if not choices:
+            raise UpstreamError("answered without choices", retryable=True)
+        if b'"reasoning' not in body:
+            return body
+        return _renamed(completion, choices, "message", self._reasoning_fields) or body
+
+    def decoder(self) -> ChatDecoder:
+        return ChatDecoder(reasoning_fields=self._reasoning_fields)
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
+        fault = _fault(body)
+        if fault.status is not None and status < 400:
+            status = fault.status
+        sentence = _clean(fault.message, secret=self._key)
+        retry_after_s = _retry_after_s(headers, now=time.time())
+        if status in _CALLERS_MISTAKES and fault.code not in _MODELS_MISTAKES:
+            return UpstreamError(
+                f"refused the request with status {status}: {sentence}",
+                retryable=False,
+                status=status,
+                public=sentence or f"the provider refused the request with status {status}",
+                code=_code(fault, sentence),
+                param=fault.param,
+            )
+        public = _in_words(status)
+        return UpstreamError(
+            f"{public}: {sentence}" if sentence else public,
+            retryable=True,
+            status=status,
+            public=public,
+            code=fault.code,
+            timed_out=status in (408, 504),
+            retry_after_s=retry_after_s,
+        )
+
+
+class ChatDecoder:
+    """Passes chat chunks through and looks only into those that may need it."""
+
+    def __init__(self, *, reasoning_fields: ReasoningFields) -> None:
+        self.done = False
+        self._reasoning_fields: ReasoningFields = reasoning_fields
+        self._committed = False
+        self._failure: UpstreamError | None = None
+        self._withheld: list[bytes] = []
+        self._recent: deque[bytes] = deque(maxlen=4)
+
+    def decode(self, payloads: Sequence[bytes], /) -> Sequence[bytes]:
+        chunks: list[bytes] = []
+        try:
+            for payload in payloads:
+                if (
+                    payload[:1] == b"{"
+                    and b'"reasoning' not in payload
+                    and b'"error"' not in payload
+                ):
+                    chunks.append(payload)
+                elif payload == DONE:
+                    self.done = True
+                    break
+                else:
+                    chunks.append(self._looked_into(payload))
+        except UpstreamError as error:
+            self._fail(error)  # by flush, so that the chunks before it are delivered first
+        self._recent.extend(chunks)
+        return chunks if self._committed else self._until_commit(chunks)
+
+    def flush(self) -> Sequence[bytes]:
+        if self._failure is not None:
+            raise self._failure
+        if not (self.done or any(map(_FINISHED.search, self._recent))):
+            raise UpstreamError("broke off its stream", retryable=True)
+        if not self._committed:
+            raise UpstreamError("sent a stream without content", retryable=True)
+        return ()
+
+    def _looked_into(self, payload: bytes) -> bytes:
+        try:
+            chunk = _decode_object(payload)
+            _raise_if_error(chunk)
+            choices = _decode_objects(chunk.get("choices", b"[]"))
+            return _renamed(chunk, choices, "delta", self._reasoning_fields) or payload
+        except msgspec.DecodeError as error:
+            raise _not_a_chunk() from error
+
+    def _until_commit(self, chunks: list[bytes]) -> list[bytes]:
+        self._withheld += chunks
+        try:
+            self._committed = any(map(_commits, chunks)) or len(self._withheld) > _MAX_WITHHELD
+        except UpstreamError as error:
+            self._fail(error)
+        if not self._committed:
+            return []
+        chunks, self._withheld = self._withheld, []
+        return chunks
+
+    def _fail(self, error: UpstreamError) -> None:
+        self.done = True
+        self._failure = error
+
+
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+_EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
+
+
+def _commits(chunk: bytes) -> bool:
+    try:
+        choices = _decode_objects(_decode_object(chunk).get("choices", b"[]"))
+        deltas = [_decode_object(choice.get("delta", b"{}")) for choice in choices]
+    except msgspec.DecodeError as error:
+        raise _not_a_chunk() from error
+    return any(bytes(choice.get("finish_reason", b"null")) != b"null" for choice in choices) or any(
+        name != "role" and bytes(value) not in _EMPTY
+        for delta in deltas
+        for name, value in delta.items()
+    )
+
+
+def _not_a_chunk() -> UpstreamError:
+    return UpstreamError("sent something that is not a chat completion chunk", retryable=True)
+
+
+def _with_usage(options: Raw | None) -> Raw:
+    if options is None or bytes(options) == b"null":
+        return _INCLUDE_USAGE
+    return Raw(_encode({**_decode_object(options), "include_usage": True}))
+
+
+def _renamed(
+    document: dict[str, Raw],
+    choices: list[dict[str, Raw]],
+    holder: Literal["message", "delta"],
+    fields: ReasoningFields,
+) -> bytes | None:
+    """Returns the document with reasoning text under the wanted names, None if it is so already."""
+    changed = False
+    for choice in choices:
+        if holder in choice:
+            inner = _decode_object(choice[holder])
+            if _rename(inner, fields):
+                choice[holder] = Raw(_encode(inner))
+                changed = True
+    if not changed:
+        return None
+    document["choices"] = Raw(_encode(choices))
+    return _encode(document)
+
+
+def _rename(holder: dict[str, Raw], fields: ReasoningFields) -> bool:
+    texts = [raw for name in _REASONING if (raw := holder.get(name)) and bytes(raw[:1]) == b'"']
+    if not texts:
+        return False
+    wanted = _REASONING if fields == "both" else (fields,)
+    if all(name in holder for name in wanted) and len(texts) == len(wanted):
+        return False
+    for name in _REASONING:
+        holder.pop(name, None)
+    holder.update(dict.fromkeys(wanted, texts[0]))
+    return True
+
+
+_REASONING = ("reasoning", "reasoning_content")
+
+
+class _Fault(NamedTuple):
+    message: str = ""
+    code: str | None = None
+    param: str | None = None
+    kind: str | None = None
+    status: int | None = None
+
+
+def _raise_if_error(document: Mapping[str, Raw]) -> None:
+    """A provider that fails after its 200 says so in an ``error`` where a chunk was due."""
+    if bytes(document.get("error", b"null")) != b"null":
+        raise _late_error(_encode(document))
+
+
+def _late_error(body: bytes) -> UpstreamError:
+    fault = _fault(body)
+    sentence = _clean(fault.message)
+    callers = fault.status in _CALLERS_MISTAKES or (
+        fault.status is None and fault.kind == "invalid_request_error"
+    )
+    return UpstreamError(
+        f"reported an error after its status: {sentence or 'no reason given'}",
+        retryable=not callers or fault.code in _MODELS_MISTAKES,
+        status=fault.status or (400 if callers else None),
+        public=sentence if callers and sentence else "reported an error in its reply",
+        code=_code(fault, sentence),
+        param=fault.param,
+    )
+
+
+def _fault(body: bytes) -> _Fault:
+    """Reads the error shapes met in the field: OpenAI's object, a bare string, FastAPI's detail."""
+    try:
+        document = _decode_any(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Fault()
+    if isinstance(document, list) and document:
+        document = document[0]
+    if not isinstance(document, dict):
+        return _Fault()
+    error: Any = document.get("error") or document.get("detail") or document
+    if isinstance(error, list):
+        error = {"message": "; ".join(_detail(entry) for entry in error)}
+    if isinstance(error, str):
+        return _Fault(message=error)
+    if not isinstance(error, dict):
+        return _Fault()
+    code = error.get("code")
+    return _Fault(
+        message=_text(error.get("message")) or _text(error.get("detail")) or "",
+        code=_text(code),
+        param=_text(error.get("param")),
+        kind=_text(error.get("type")),
+        status=code if isinstance(code, int) and 400 <= code < 600 else None,
+    )
+
+
+def _detail(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    where = ".".join(str(step) for step in entry.get("loc", ()) if step != "body")
+    return f"{where}: {entry.get('msg', '')}" if where else str(entry.get("msg", ""))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _code(fault: _Fault, sentence: str) -> str | None:
+    return "context_length_exceeded" if _CONTEXT.search(sentence) else fault.code
+
+
+_CONTEXT = re.compile(
+    r"context.?(?:length|window|size)|maximum.{0,20}(?:prompt|input|sequence).{0,10}(?:length|tokens)"
+    r"|(?:prompt|input) is too long|too many (?:input |prompt )?tokens",
+    re.IGNORECASE,
+)
+
+_KEY_LIKE = re.compile(
+    r"\bBearer\s+\S+|\b(?:sk|gsk|csk|hf|fw|tgp|nvapi|xai|tl)[-_][\w*\-]{6,}|\b\w{40,}",
+    re.IGNORECASE,
+)
+
+
+def _clean(sentence: str, *, secret: str | None = None) -> str:
+    """Returns one printable line, without anything that looks like a key, of bounded length."""
+    sentence = sentence[: 8 * _MAX_SENTENCE]
+    if secret:
+        sentence = sentence.replace(secret, "…")
+    sentence = _KEY_LIKE.sub("…", " ".join(sentence.split()))
+    sentence = "".join(character for character in sentence if character.isprintable())
+    return sentence if len(sentence) <= _MAX_SENTENCE else f"{sentence[: _MAX_SENTENCE - 1]}…"
+
+
+def _in_words(status: int) -> str:
+    match status:
+        case 401 | 403:
+            return f"did not accept the router's key (status {status})"
+        case 402:
+            return "wants payment (status 402)"
+        case 404 | 405 | 410:
+            return f"does not serve this model at this address (status {status})"
+        case 429:
+            return "is rate limited (status 429)"
+        case _ if 300 <= status < 400:
+            return f"answered with a redirect, which is not followed (status {status})"
+        case _ if status < 300:
+            return "answered with something that is not a stream"
+        case _:
+            return f"failed with status {status}"
+
+
+def _retry_after_s(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Reads Retry-After, in seconds or as a date, and OpenAI's finer ``retry-after-ms``."""
+    in_ms = _number(headers.get("retry-after-ms"))
+    if in_ms is not None:
+        return min(in_ms / 1000, _MAX_RETRY_AFTER_S)
+    value = headers.get("Retry-After")
+    seconds = _number(value)
+    if seconds is None and value:
+        try:
+            seconds = max(email.utils.parsedate_to_datetime(value).timestamp() - now, 0.0)
+        except ValueError:
+            return None
+    return None if seconds is None else min(seconds, _MAX_RETRY_AFTER_S)
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None

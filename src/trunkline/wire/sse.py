@@ -1,0 +1,102 @@
+"""Server-sent events: payloads out of network reads, and payloads into one write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trunkline.errors import UpstreamError
+
+DONE = b"[DONE]"
+"""The payload that ends a stream in the OpenAI dialect."""
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Parser:
+    """Turns the reads of one event stream into its payloads, however the bytes were cut.
+
+    Follows https://html.spec.whatwg.org/multipage/server-sent-events.html: lines end in LF, CRLF or
+    CR, the data lines of an event are joined by LF, comments and an event cut off by the end of the
+    stream are dropped. ``event``, ``id`` and ``retry`` are ignored: our dialects say it in the data.
+    """
+
+    __slots__ = ("_after_cr", "_at_start", "_data", "_held", "_line", "_max_bytes")
+
+    def __init__(self, *, max_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._at_start = True
+        self._after_cr = False
+        self._line: list[bytes] = []  # the unfinished line, in the pieces it came in
+        self._data: list[bytes] = []  # the finished data lines of the unfinished event
+        self._held = 0
+
+    def feed(self, read: bytes) -> list[bytes]:
+        """Returns the payloads that this read completes.
+
+        Raises UpstreamError once an unfinished event is longer than ``max_bytes``.
+        """
+        read = self._with_lf(read)
+        if b"\n" not in read:
+            self._hold(read)
+            return []
+        if self._line:
+            read = b"".join((*self._line, read))
+            self._line.clear()
+        lines = read.split(b"\n")
+        if self._at_start:
+            self._at_start = False
+            lines[0] = lines[0].removeprefix(_BOM)
+        tail = lines.pop()
+        payloads = self._payloads(lines)
+        self._held = sum(map(len, self._data))
+        self._hold(tail)
+        return payloads
+
+    def _with_lf(self, read: bytes) -> bytes:
+        if self._after_cr:
+            self._after_cr = not read
+            read = read.removeprefix(b"\n")
+        if b"\r" not in read:
+            return read
+        self._after_cr = read.endswith(b"\r")
+        return read.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _payloads(self, lines: list[bytes]) -> list[bytes]:
+        payloads = []
+        data = self._data
+        for line in lines:
+            if line[:6] == b"data: ":
+                data.append(line[6:])
+            elif line:
+                if line[:5] == b"data:":
+                    data.append(line[5:])
+                elif line == b"data":
+                    data.append(b"")
+            elif data:
+                payloads.append(data[0] if len(data) == 1 else b"\n".join(data))
+                data.clear()
+        return payloads
+
+    def _hold(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._line.append(piece)
+        self._held += len(piece)
+        if self._held > self._max_bytes:
+            raise UpstreamError(
+                f"sent an event of more than {self._max_bytes} bytes", retryable=True
+            )
+
+
+def encode(payloads: Sequence[bytes]) -> bytes:
+    """Returns one event per payload, all in one piece for one write.
+
+    >>> encode([b'{"a":1}', DONE])
+    b'data: {"a":1}\\n\\ndata: [DONE]\\n\\n'
+    """
+    if not payloads:
+        return b""
+    bodies = [p.replace(b"\n", b"\ndata: ") if b"\n" in p else p for p in payloads]
+    return b"data: %b\n\n" % b"\n\ndata: ".join(bodies)
