@@ -1,0 +1,466 @@
+"""From a file, the environment and flags to Settings, with every problem named at once."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+import platformdirs
+from msgspec import NODEFAULT, inspect
+
+from trunkline.config import settings as known
+from trunkline.config import values
+from trunkline.config.secrets import readable_by_others
+from trunkline.config.settings import Secret, Settings
+from trunkline.errors import ConfigError
+
+FILE_NAME = "trunkline.toml"
+FLAG = "flag"  # the source of what a command-line flag set
+_MAX_SECRET_BYTES = 65_536
+
+# The sections whose keys an environment variable can set: TRUNKLINE_SERVER_PORT.
+_FLAT: Mapping[str, type[msgspec.Struct]] = {
+    "server": known.ServerSettings,
+    "database": known.DatabaseSettings,
+    "engine": known.EngineSettings,
+    "routing": known.RoutingSettings,
+    "egress": known.EgressSettings,
+}
+_SECTIONS = (*_FLAT, "providers", "mcp")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a section as the reference page shows it; ``default`` is a TOML value or empty."""
+
+    name: str
+    type: str
+    default: str
+    required: bool
+    description: str
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Returns the configuration; flags win over the environment, the environment over the file.
+
+    ``path`` is the file of --config; without it the file is looked up as ``locate`` says, and may
+    be missing. ``overrides`` maps dotted keys (``server.port``) to the values of flags; None stands
+    for a flag not given. Raises ConfigError, naming each wrong key, its source and the fix.
+    """
+    file = locate(path, environ)
+    reading = _Reading(file=file, environ=environ)
+    tables = reading.known_tables(_parse(file)) if file else {}
+    _overlay(tables, reading.environment(), reading.sources)
+    _overlay(tables, _given(overrides or {}), reading.sources)
+    return reading.settings(tables)
+
+
+def locate(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Returns the configuration file, absolute, or None if there is none.
+
+    The order is ``path``, $TRUNKLINE_CONFIG, ./trunkline.toml, the user's configuration folder. A
+    file that was named must exist: ConfigError.
+    """
+    for named, origin in (
+        (path, "--config"),
+        (environ.get("TRUNKLINE_CONFIG"), "TRUNKLINE_CONFIG"),
+    ):
+        if named:
+            file = Path(named).expanduser().absolute()
+            if not file.is_file():
+                raise ConfigError(f"{origin}: no such file: {file}; 'trunkline init' writes one")
+            return file
+    usual = (Path.cwd() / FILE_NAME, user_file())
+    return next((file for file in usual if file.is_file()), None)
+
+
+def user_file() -> Path:
+    """Returns the path of the user's own configuration file."""
+    return platformdirs.user_config_path("trunkline", appauthor=False) / FILE_NAME
+
+
+def variable(section: str, key: str) -> str:
+    """Returns the name of the environment variable that sets a key."""
+    return f"TRUNKLINE_{section}_{key}".upper()
+
+
+@cache
+def describe(section: type[msgspec.Struct]) -> tuple[Key, ...]:
+    """Returns the keys of a section as the reference page shows them."""
+    return tuple(
+        Key(
+            name=f.name,
+            type=f.type_name,
+            default=_default(f.info),
+            required=f.info.required,
+            description=f.description,
+        )
+        for f in _fields(section).values()
+        if f.description
+    )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is known while one configuration is read: its sources, and the problems so far."""
+
+    file: Path | None
+    environ: Mapping[str, str]
+    sources: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def problem(self, key: str, message: str) -> None:
+        self.problems.append(f"{self._origin(key)}: {message}")
+
+    def known_tables(self, document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Returns the sections of a file; what is none is a problem."""
+        tables = {}
+        for section, table in document.items():
+            if section not in _SECTIONS:
+                self.problem(section, f"unknown section{_closest(section, _SECTIONS)}")
+            elif not isinstance(table, dict):
+                self.problem(section, f"expected a table: [{section}]")
+            else:
+                tables[section] = dict(table)
+        return tables
+
+    def environment(self) -> dict[str, tuple[Any, str]]:
+        """Returns what the environment sets, by dotted key; an empty variable counts as unset."""
+        found = {}
+        for name, text in sorted(self.environ.items()):
+            section, _, key = name.removeprefix("TRUNKLINE_").lower().partition("_")
+            if not name.startswith("TRUNKLINE_") or section not in _FLAT or not text:
+                continue
+            fields = _fields(_FLAT[section])
+            if key in fields:
+                found[f"{section}.{key}"] = (_from_text(fields[key], text), name)
+            else:
+                names = [variable(section, key) for key in fields]
+                self.problems.append(f"{name}: unknown variable{_closest(name, names)}")
+        return found
+
+    def settings(self, tables: Mapping[str, dict[str, Any]]) -> Settings:
+        """Reads the merged tables; raises ConfigError with all problems."""
+        sections: dict[str, Any] = {
+            name: self._section(struct, tables.get(name, {}), name)
+            for name, struct in _FLAT.items()
+        }
+        sections["providers"] = self._named(
+            known.ProviderSettings,
+            tables.get("providers", {}),
+            "providers",
+            values.check_provider_name,
+        )
+        sections["mcp"] = self._mcp(tables.get("mcp", {}))
+        if self.problems:
+            raise _config_error(self.problems)
+        return Settings(
+            **sections, file=self.file, sources=self.sources, warnings=tuple(self.warnings)
+        )
+
+    def _mcp(self, table: dict[str, Any]) -> known.MCPSettings:
+        for name in table.keys() - {"servers"}:
+            self.problem(f"mcp.{name}", "unknown key; servers are [mcp.servers.NAME]")
+        servers = self._named(
+            known.MCPServerSettings,
+            table.get("servers", {}),
+            "mcp.servers",
+            values.check_server_label,
+        )
+        return known.MCPSettings(servers=servers)
+
+    def _named(
+        self, struct: type[msgspec.Struct], tables: Any, at: str, check: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """Reads a table of tables by name."""
+        if not isinstance(tables, dict):
+            self.problem(at, f"expected tables: [{at}.NAME]")
+            return {}
+        read = {}
+        for name, table in tables.items():
+            where = f"{at}.{_quoted(name)}"
+            try:
+                check(name)
+            except ValueError as error:
+                self.problem(where, str(error))
+            if isinstance(table, dict):
+                read[name] = self._section(struct, table, where)
+            else:
+                self.problem(where, f"expected a table: [{where}]")
+        return read
+
+    def _section(self, struct: type[msgspec.Struct], table: dict[str, Any], at: str) -> Any:
+        """Reads one section; None if it has problems."""
+        fields, before = _fields(struct), len(self.problems)
+        read: dict[str, Any] = {}
+        for name, value in table.items():
+            key = f"{at}.{_quoted(name)}"
+            if name not in fields:
+                self.problem(key, f"unknown key{_closest(name, fields)}")
+            elif name == "models":
+                read[name] = self._named(known.ModelSettings, value, key, values.check_model_name)
+            else:
+                self._value(read, fields[name], value, key)
+        for name, f in fields.items():
+            if f.info.required and name not in table:
+                self.problem(f"{at}.{name}", f"missing: {f.description}")
+        if len(self.problems) > before:
+            return None
+        self._resolve_secret(read, fields, at)
+        self._resolve_model_path(read, at)
+        return struct(**read) if len(self.problems) == before else None
+
+    def _value(self, read: dict[str, Any], f: _Field, value: Any, key: str) -> None:
+        try:
+            read[f.name] = f.read(value)
+        except ValueError as error:
+            self.problem(key, str(error))
+
+    def _resolve_secret(self, read: dict[str, Any], fields: Mapping[str, _Field], at: str) -> None:
+        """Replaces NAME_env and NAME_file by the text they lead to, as NAME."""
+        for name in fields:
+            ways = [way for way in (name, f"{name}_env", f"{name}_file") if read.get(way)]
+            if f"{name}_env" not in fields or not ways:
+                continue
+            key = f"{at}.{name}"
+            if len(ways) > 1:
+                self.problem(key, f"given more than once: keep one of {', '.join(ways)}")
+            elif ways == [name]:
+                self._warn_of_literal(read[name], key)
+            elif not read.get("enabled", True):
+                continue
+            elif ways == [f"{name}_env"]:
+                self._resolve_variable(read, name, at)
+            else:
+                self._resolve_file(read, name, at)
+
+    def _resolve_variable(self, read: dict[str, Any], name: str, at: str) -> None:
+        variable = read[f"{name}_env"]
+        if text := self.environ.get(variable, "").strip():
+            read[name] = Secret(text)
+        elif name != "api_key":  # without its key a provider is known, but inactive
+            self.problem(f"{at}.{name}_env", f"the environment variable {variable} is not set")
+
+    def _resolve_file(self, read: dict[str, Any], name: str, at: str) -> None:
+        key = f"{at}.{name}_file"
+        path = self._path(read[f"{name}_file"], key)
+        try:
+            with path.open("rb") as file:
+                text = file.read(_MAX_SECRET_BYTES).decode().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text"
+            self.problem(key, f"cannot read {path}: {reason}")
+            return
+        if not text:
+            self.problem(key, f"{path} is empty; write the secret into it")
+        read[name] = Secret(text)
+
+    def _warn_of_literal(self, secret: Secret, key: str) -> None:
+        if self.file is None or key in self.sources or not readable_by_others(self.file):
+            return
+        if key == "database.url" and not known.has_password(secret.reveal()):
+            return
+        self.warnings.append(
+            f"{self.file}: {key} is a secret and the file is readable by others; "
+            f"use {key}_env or {key}_file, or 'chmod 600 {self.file}'"
+        )
+
+    def _resolve_model_path(self, read: dict[str, Any], at: str) -> None:
+        if at == "engine" and read.get("model"):
+            read["model"] = str(self._path(read["model"], "engine.model"))
+
+    def _path(self, text: str, key: str) -> Path:
+        """Resolves a path: one in the file counts from the file's folder, others from here."""
+        base = self.file.parent if self.file and key not in self.sources else Path.cwd()
+        return base / Path(text).expanduser()
+
+    def _origin(self, key: str) -> str:
+        source = self.sources.get(key, str(self.file) if self.file else "")
+        return f"{source}: {key}" if source else key
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {type(error).__name__}") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _given(overrides: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    return {key: (value, FLAG) for key, value in overrides.items() if value is not None}
+
+
+def _overlay(
+    tables: dict[str, dict[str, Any]],
+    layer: Mapping[str, tuple[Any, str]],
+    sources: dict[str, str],
+) -> None:
+    """Lays the keys of a layer, with their sources, over what is below.
+
+    A secret can be given in three ways: the layer's takes the place of any below it.
+    """
+    for dotted in layer:
+        section, _, key = dotted.partition(".")
+        for way in _ways(key):
+            tables.get(section, {}).pop(way, None)
+            sources.pop(f"{section}.{way}", None)
+    for dotted, (value, source) in layer.items():
+        section, _, key = dotted.partition(".")
+        tables.setdefault(section, {})[key] = value
+        sources[dotted] = source
+
+
+def _ways(key: str) -> tuple[str, str, str]:
+    name = key.removesuffix("_env").removesuffix("_file")
+    return name, f"{name}_env", f"{name}_file"
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A key of a Struct, ready to read a TOML value."""
+
+    name: str
+    annotation: Any
+    info: inspect.Field
+    description: str
+    type_name: str
+    reader: Callable[[Any], Any] | None
+
+    def read(self, value: Any) -> Any:
+        """Returns the setting; raises ValueError with what is expected."""
+        if self.reader:
+            return self.reader(value)
+        try:
+            return msgspec.convert(value, self.annotation)
+        except msgspec.ValidationError:
+            expected = f"{_article(self.type_name)}{self.type_name}"
+            raise ValueError(f"expected {expected}, got {values.shown(value)}") from None
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> Mapping[str, _Field]:
+    annotations = get_type_hints(struct, include_extras=True)
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return {f.name: _field(f, annotations[f.name]) for f in info.fields}
+
+
+def _field(info: inspect.Field, annotation: Any) -> _Field:
+    meta = info.type if isinstance(info.type, inspect.Metadata) else None
+    extra = (meta and meta.extra) or {}
+    return _Field(
+        name=info.name,
+        annotation=annotation,
+        info=info,
+        description=((meta and meta.extra_json_schema) or {}).get("description", ""),
+        type_name=extra.get("type") or _choices(annotation) or _type_name(info.type),
+        reader=extra.get("read"),
+    )
+
+
+def _from_text(f: _Field, text: str) -> Any:
+    """Turns the text of an environment variable into a TOML value; as it is if that fails."""
+    if f.type_name.startswith("list"):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if f.type_name.startswith("string"):
+        return text
+    try:
+        return msgspec.convert(text, int | float | bool, strict=False)
+    except msgspec.ValidationError:
+        return text
+
+
+def _choices(annotation: Any) -> str:
+    """Names the choices of a Literal in the order of the source, which msgspec does not keep."""
+    literal = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if get_origin(literal) is not Literal:
+        return ""
+    return "one of " + ", ".join(f'"{choice}"' for choice in get_args(literal))
+
+
+def _type_name(kind: inspect.Type) -> str:
+    """Names a type and its range as the page and the messages do."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _type_name(inner)
+        case inspect.UnionType(types=types):
+            return next(_type_name(t) for t in types if not isinstance(t, inspect.NoneType))
+        case inspect.IntType():
+            return f"integer{_range(kind)}"
+        case inspect.FloatType():
+            return f"number{_range(kind)}"
+        case inspect.BoolType():
+            return "boolean"
+        case inspect.VarTupleType():
+            return "list of strings"
+        case inspect.DictType():
+            return "table"
+        case _:
+            return "string"
+
+
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    low = f"above {kind.gt}" if kind.gt is not None else kind.ge
+    if low is None:
+        return ""
+    if kind.le is None:
+        return f", {low} or more"
+    return f", {low} to {kind.le}"
+
+
+def _article(type_name: str) -> str:
+    if type_name.startswith("one of"):
+        return ""
+    return "an " if type_name[0] in "aeio" else "a "
+
+
+def _default(f: inspect.Field) -> str:
+    default = f.default if f.default is not NODEFAULT else f.default_factory
+    match default:
+        case bool():
+            return str(default).lower()
+        case int() | float():
+            return str(default)
+        case str():
+            return f'"{default}"'
+        case Secret():
+            return '""'
+        case tuple():
+            return "[]"
+        case _:
+            return "{}" if default is dict else ""
+
+
+def _closest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(names)}"
+
+
+def _quoted(name: str) -> str:
+    """Renders a key as TOML does: bare if it can be."""
+    bare = name and all(c.isascii() and (c.isalnum() or c in "-_") for c in name)
+    return name if bare else f'"{name}"'
+
+
+def _config_error(problems: list[str]) -> ConfigError:
+    if len(problems) == 1:
+        return ConfigError(problems[0], problems=problems)
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return ConfigError(f"{len(problems)} problems in the configuration:{lines}", problems=problems)

@@ -1,0 +1,86 @@
+"""The home folder, and the one secret of an installation from which its keys are derived."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from trunkline.errors import ConfigError, StartError
+
+_MIN_SECRET = 16  # characters, as for TRUNKLINE_BOOTSTRAP_KEY
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """Returns the folder of all data: $TRUNKLINE_HOME or the platform's user data folder."""
+    if folder := environ.get("TRUNKLINE_HOME"):
+        return Path(folder).expanduser().absolute()
+    return platformdirs.user_data_path("trunkline", appauthor=False)
+
+
+def secret(home: Path, environ: Mapping[str, str]) -> bytes:
+    """Returns the installation secret: $TRUNKLINE_SECRET, or the file ``secret`` in the home folder.
+
+    The first call makes the file, readable by its owner only; of several starters at once one
+    makes it and all return the same. Use it only through ``derive``.
+    """
+    if text := environ.get("TRUNKLINE_SECRET"):
+        return _checked(text, "TRUNKLINE_SECRET")
+    path = home / "secret"
+    try:
+        create_private(path, f"{secrets.token_hex(32)}\n".encode())
+        return _checked(path.read_text(encoding="utf-8").strip(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text"
+        raise StartError(
+            f"cannot make or read {path}: {reason}; set TRUNKLINE_HOME to a folder of yours"
+        ) from error
+
+
+def derive(secret: bytes, label: str) -> bytes:
+    """Returns the 32-byte key for one purpose: HKDF-SHA256 (RFC 5869) with the label as info."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=label.encode()).derive(secret)
+
+
+def create_private(path: Path, content: bytes) -> bool:
+    """Writes a new file that only its owner may read; returns False if it exists already.
+
+    The file appears whole or not at all, and its folder is made at need. Raises OSError.
+    """
+    if path.exists():
+        return False
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether group or others may read a file; False where the system has no such bits."""
+    if os.name == "nt":
+        return False
+    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def _checked(text: str, source: str) -> bytes:
+    if len(text) < _MIN_SECRET:
+        raise ConfigError(
+            f"{source}: expected a secret of at least {_MIN_SECRET} characters, as from 'openssl rand -hex 32'"
+        )
+    return text.encode()

@@ -1,0 +1,350 @@
+"""Every key of the configuration, with its type, range, default and meaning.
+
+The reference page docs/reference/configuration.md is rendered from these Structs. How files,
+environment and flags become Settings does not belong here: see load.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from trunkline.config import values
+
+
+class Secret:
+    """A text that must not be shown: ``str``, ``repr`` and format print dots; ``reveal`` the text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Returns the text itself, for the one place that sends or uses it."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+    def __str__(self) -> str:
+        return "…"
+
+
+def _doc(
+    text: str, *, read: Callable[[Any], Any] | None = None, type: str | None = None, **limits: Any
+) -> Meta:
+    """Says what a key does, which range it has and, where TOML's type is not ours, who reads it.
+
+    ``read`` takes the TOML value and returns the setting or raises ValueError with what is
+    expected; ``type`` is the name of what it takes.
+    """
+    extra = {"read": read, "type": type} if read else None
+    return Meta(description=text, extra=extra, **limits)
+
+
+def _secret(text: str) -> Meta:
+    return _doc(text, read=_read_secret, type="string")
+
+
+def _read_secret(value: Any) -> Secret:
+    if not isinstance(value, str):
+        raise ValueError("expected a string")  # without the value: it is a secret
+    return Secret(value.strip())
+
+
+_DAY_S = 86_400
+_Count = Annotated[int, Meta(ge=1)]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the router listens, and what it accepts."""
+
+    host: Annotated[
+        str, _doc("Address to listen on.", read=values.nonempty_text, type="string")
+    ] = "127.0.0.1"
+    port: Annotated[int, _doc("Port to listen on; 0 takes a free one.", ge=0, le=65535)] = 7070
+    workers: Annotated[int, _doc("Router processes sharing the port.", ge=1, le=256)] = 1
+    drain_s: Annotated[
+        float,
+        _doc("Seconds that running replies get to finish after SIGTERM.", ge=0, le=_DAY_S),
+    ] = 30.0
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Names accepted in the Host header besides the loopback ones.",
+            read=values.host_names,
+            type="list of host names",
+        ),
+    ] = ()
+    max_body_bytes: Annotated[int, _doc("Largest request body, in bytes.", ge=1024, le=1 << 40)] = (
+        33_554_432
+    )
+    max_depth: Annotated[int, _doc("Deepest nesting of a JSON body.", ge=8, le=1000)] = 64
+    body_timeout_s: Annotated[
+        float, _doc("Seconds within which a request body must arrive.", gt=0, le=_DAY_S)
+    ] = 30.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _doc("Least severity that is logged.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "text"], _doc("One JSON object a line, or text for people.")
+    ] = "json"
+    access_log: Annotated[bool, _doc("Log one line per request; never its content.")] = True
+    reasoning_fields: Annotated[
+        Literal["both", "reasoning", "reasoning_content"],
+        _doc("Field or fields in which replies carry the model's reasoning."),
+    ] = "both"
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where accounts, keys and request records are kept."""
+
+    url: Annotated[
+        Secret,
+        _secret(
+            "`postgresql://user:password@host/name` or `sqlite:///path`; "
+            "empty is the SQLite file `trunkline.db` in the home folder."
+        ),
+    ] = Secret("")
+    url_env: Annotated[str, _doc("Environment variable that holds the URL.")] = ""
+    url_file: Annotated[str, _doc("File that holds the URL.")] = ""
+    pool_size: Annotated[int, _doc("Connections that each worker keeps.", ge=1, le=1000)] = 5
+    busy_timeout_s: Annotated[
+        float, _doc("Seconds to wait for a locked database.", ge=0, le=_DAY_S)
+    ] = 5.0
+
+
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The embedded llama.cpp engine."""
+
+    enabled: Annotated[bool, _doc("Run the embedded engine.")] = True
+    model: Annotated[str, _doc("Path of a gpt-oss GGUF file; empty is the shipped nano model.")] = (
+        ""
+    )
+    name: Annotated[
+        str,
+        _doc(
+            "Public name of that model; empty is `local/` and the file's name without `.gguf`.",
+            read=values.name_or_empty,
+            type="string",
+        ),
+    ] = ""
+    slots: Annotated[int, _doc("Replies generated at the same time.", ge=1, le=256)] = 8
+    context: Annotated[int, _doc("Tokens of context per slot.", ge=256, le=1 << 20)] = 4096
+    threads: Annotated[
+        int,
+        _doc("CPU threads; 0 is 1 for nano and the physical cores for others.", ge=0, le=1024),
+    ] = 0
+    gpu_layers: Annotated[
+        int, _doc("Layers kept on the GPU; 999 puts all there.", ge=0, le=999)
+    ] = 0
+    queue: Annotated[
+        int, _doc("Requests that may wait for a slot before others get a 429.", ge=0, le=100_000)
+    ] = 64
+    start_timeout_s: Annotated[
+        float, _doc("Seconds that the engine may take to load its model.", gt=0, le=_DAY_S)
+    ] = 60.0
+    stall_s: Annotated[
+        float,
+        _doc("Seconds without a token after which a running engine is restarted.", gt=0, le=_DAY_S),
+    ] = 60.0
+    cache_mb: Annotated[
+        int, _doc("Memory for prompts cached beyond the slots, in MB.", ge=0, le=1 << 20)
+    ] = 64
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0, le=2)] | None,
+        _doc("Temperature where a request gives none; unset is the model's own."),
+    ] = None
+    max_tokens: Annotated[
+        int,
+        _doc("Longest reply, in tokens, where a request gives none; 0 is the model's own.", ge=0),
+    ] = 0
+
+
+class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a provider is chosen, and how long it may take."""
+
+    params: Annotated[
+        Literal["strict", "lenient"],
+        _doc("What happens to parameters that a provider does not support: refuse, or drop."),
+    ] = "strict"
+    env_keys: Annotated[
+        bool, _doc("Activate well-known providers whose key is in the environment.")
+    ] = True
+    half_life_s: Annotated[
+        float, _doc("Seconds after which an observation counts half.", gt=0, le=_DAY_S)
+    ] = 300.0
+    preferred: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Providers in the order of the `preferred` policy.",
+            read=values.provider_names,
+            type="list of provider names",
+        ),
+    ] = ()
+    connect_timeout_s: Annotated[
+        float, _doc("Seconds to connect to a provider.", gt=0, le=_DAY_S)
+    ] = 5.0
+    first_chunk_timeout_s: Annotated[
+        float, _doc("Seconds until a provider's first chunk.", gt=0, le=_DAY_S)
+    ] = 60.0
+    idle_timeout_s: Annotated[
+        float, _doc("Seconds between two chunks of a stream.", gt=0, le=_DAY_S)
+    ] = 60.0
+    total_timeout_s: Annotated[
+        float, _doc("Seconds that one attempt may take altogether.", gt=0, le=_DAY_S)
+    ] = 600.0
+
+
+class EgressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Private addresses that a caller's URLs may reach."""
+
+    allow: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Networks (`10.0.0.0/8`), addresses and host names to allow.",
+            read=values.networks_or_hosts,
+            type="list of networks or host names",
+        ),
+    ] = ()
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model at a provider. Prices are integers: nano-dollars per 1M tokens."""
+
+    id: Annotated[str, _doc("The provider's own id; empty is the public name.")] = ""
+    input: Annotated[
+        int | None,
+        _doc("Price of 1M prompt tokens, in USD.", read=values.nano_dollars, type="number"),
+    ] = None
+    cached_input: Annotated[
+        int | None,
+        _doc(
+            "Price of 1M prompt tokens read from a cache, in USD.",
+            read=values.nano_dollars,
+            type="number",
+        ),
+    ] = None
+    output: Annotated[
+        int | None,
+        _doc("Price of 1M completion tokens, in USD.", read=values.nano_dollars, type="number"),
+    ] = None
+    context: Annotated[_Count | None, _doc("Tokens of prompt and completion together.")] = None
+    max_output: Annotated[_Count | None, _doc("Tokens of the longest completion.")] = None
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An upstream that answers chat completions.
+
+    ``api_key`` is the key itself, wherever it came from; None if none was given or its variable is
+    not set.
+    """
+
+    base_url: Annotated[
+        str,
+        _doc("Address up to and without `/chat/completions`.", read=values.base_url, type="URL"),
+    ]
+    api_key: Annotated[Secret | None, _secret("The key itself; better one of the next two.")] = None
+    api_key_env: Annotated[
+        str, _doc("Environment variable that holds the key; unset, the provider is inactive.")
+    ] = ""
+    api_key_file: Annotated[str, _doc("File that holds the key.")] = ""
+    dialect: Annotated[Literal["openai"], _doc("Format that the provider speaks.")] = "openai"
+    enabled: Annotated[bool, _doc("Whether the provider may be used.")] = True
+    local: Annotated[bool, _doc("Whether the `local` policy counts it as yours.")] = False
+    headers: Annotated[
+        dict[str, str],
+        _doc("Further headers of each request.", read=values.headers, type="table of strings"),
+    ] = {}
+    models: dict[str, ModelSettings] = {}
+
+    @property
+    def key(self) -> Secret | None:
+        """The key to send; None if there is none or none is needed."""
+        return self.api_key
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a key was configured; servers of your own often need none."""
+        return bool(self.api_key or self.api_key_env or self.api_key_file)
+
+    @property
+    def active(self) -> bool:
+        """Whether requests may go there: enabled, and with its key if it needs one."""
+        return self.enabled and (self.api_key is not None or not self.needs_key)
+
+
+class MCPServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A remote MCP server that requests can name."""
+
+    url: Annotated[str, _doc("Address of the server.", read=values.http_url, type="URL")]
+    description: Annotated[str, _doc("What its tools are for.")] = ""
+    authorization: Annotated[
+        Secret | None, _secret("Bearer token itself; better one of the next two.")
+    ] = None
+    authorization_env: Annotated[str, _doc("Environment variable that holds the token.")] = ""
+    authorization_file: Annotated[str, _doc("File that holds the token.")] = ""
+    headers: Annotated[
+        dict[str, str],
+        _doc("Further headers of each request.", read=values.headers, type="table of strings"),
+    ] = {}
+    allowed_tools: Annotated[
+        tuple[str, ...], _doc("Tools that models may call; empty is all.")
+    ] = ()
+    require_approval: Annotated[
+        Literal["always", "never"], _doc("Whether the caller must approve each call.")
+    ] = "always"
+    enabled: Annotated[bool, _doc("Whether the server may be used.")] = True
+
+
+class MCPSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Remote MCP servers by name."""
+
+    servers: dict[str, MCPServerSettings] = {}
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole configuration, checked, with its secrets resolved.
+
+    ``file`` is the file it was read from, if any; ``sources`` says for each dotted key that was
+    set elsewhere by which variable or flag; ``warnings`` are sentences for the operator.
+    """
+
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    engine: EngineSettings = EngineSettings()
+    routing: RoutingSettings = RoutingSettings()
+    egress: EgressSettings = EgressSettings()
+    providers: dict[str, ProviderSettings] = {}
+    mcp: MCPSettings = MCPSettings()
+    file: Path | None = None
+    sources: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+
+
+def database_url(settings: Settings, home: Path) -> str:
+    """Returns the database's URL: the configured one, or the SQLite file in the home folder."""
+    return settings.database.url.reveal() or f"sqlite+aiosqlite:///{home / 'trunkline.db'}"
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL carries a password, which makes it a secret."""
+    try:
+        return urlsplit(url).password is not None
+    except ValueError:
+        return True
