@@ -1,0 +1,360 @@
+"""The engine's client: raw completions, token by token, and tokenizing. Knows nothing of harmony."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Self
+
+import aiohttp
+import msgspec
+
+from trunkline.engine.admission import Admission
+from trunkline.engine.endpoint import Endpoint, Where
+from trunkline.engine.session import authorization, open_session
+from trunkline.errors import EngineUnavailable, InvalidRequest, TrunklineError, UpstreamError
+
+_POLL_S = 0.02
+_ATTEMPTS = 2
+_SEEDS = 0xFFFFFFFF  # the last one means "random" to llama.cpp
+_MAX_EVENT = 8 << 20  # bytes
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """One raw completion.
+
+    ``prompt`` mixes token ids and texts. Each text is tokenized apart, and a marker spelled in one
+    becomes the real marker: cut callers' text beforehand. ``max_tokens`` None means until the
+    context is full, ``seed`` None a random one. ``grammar`` is GBNF or, if it starts with
+    ``%llguidance``, Lark; the engine ignores a broken one silently, so compile it beforehand.
+    ``n_probs`` asks for that many alternatives per token.
+    """
+
+    prompt: Sequence[int | str]
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repeat_penalty: float = 1.0
+    stop: Sequence[str] = ()
+    grammar: str = ""
+    logit_bias: Mapping[int, float] = {}
+    n_probs: int = 0
+    cache_prompt: bool = True
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """A token that could have been chosen. ``bytes`` are its UTF-8 bytes as integers."""
+
+    id: int
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class TokenLogprob(Alternative, frozen=True):
+    """The token that was chosen, with the likeliest ones in its place."""
+
+    top_logprobs: list[Alternative] = []
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """What one step of the engine added.
+
+    ``text`` may be empty: the token that ends a reply has none, and text that could become a stop
+    string is held back. While a character is incomplete nothing is sent; the piece that completes
+    it names only its last token in ``tokens`` and ``logprobs``, so count with ``predicted``: the
+    number of tokens so far.
+    """
+
+    text: str
+    tokens: list[int]
+    predicted: int
+    logprobs: list[TokenLogprob]
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The end of a completion.
+
+    ``stop_type`` is ``eos``, ``word`` (then ``stopping_word`` tells which) or ``limit``: max_tokens
+    are spent or the context is full. ``cached_tokens`` is the part of ``prompt_tokens`` that had
+    been evaluated before.
+    """
+
+    stop_type: str
+    stopping_word: str
+    prompt_tokens: int
+    cached_tokens: int
+    predicted_tokens: int
+
+
+Output = AsyncIterator[list[Piece | Done]]
+"""What arrived together, together; the very last element is the Done."""
+
+
+class EngineClient:
+    """Completes and tokenizes on the engine that ``endpoint`` tells of. An async context manager.
+
+    ``slots`` and ``queue`` bound this process: with several workers, give each its share.
+    ``stall_s`` is how long an open completion may be silent.
+    """
+
+    def __init__(
+        self,
+        endpoint: Where,
+        *,
+        slots: int,
+        queue: int,
+        start_timeout_s: float = 60.0,
+        stall_s: float = 60.0,
+    ) -> None:
+        self.admission = Admission(slots=slots, queue=queue)
+        self._endpoint = endpoint
+        self._start_timeout_s = start_timeout_s
+        self._stall_s = stall_s
+
+    async def __aenter__(self) -> Self:
+        self._session = open_session(read_timeout_s=self._stall_s)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    def slot(self, n: int = 1) -> AbstractAsyncContextManager[None]:
+        """Holds ``n`` of the engine's slots; see ``Admission.slot``."""
+        return self.admission.slot(n)
+
+    async def wait_ready(self, *, other_than: Endpoint | None = None) -> Endpoint:
+        """Returns the endpoint, waiting while the engine starts.
+
+        Raises EngineUnavailable if the engine is off or does not start within ``start_timeout_s``.
+        """
+        deadline = time.monotonic() + self._start_timeout_s
+        while (endpoint := self._endpoint()) is None or endpoint == other_than:
+            if time.monotonic() >= deadline:
+                raise EngineUnavailable(
+                    f"the embedded engine did not start within {self._start_timeout_s:g} s",
+                    retry_after_s=5.0,
+                )
+            await asyncio.sleep(_POLL_S)
+        return endpoint
+
+    @asynccontextmanager
+    async def complete(self, completion: Completion) -> AsyncIterator[Output]:
+        """Enters once the engine works on the completion; leaving stops it and frees its slot.
+
+        Take a ``slot`` first. Raises InvalidRequest if the prompt is longer than the context,
+        EngineUnavailable if there is no engine, else UpstreamError; the iterator raises
+        UpstreamError if the engine fails on the way.
+        """
+        response = await self._post("/completion", _body(completion))
+        try:
+            yield _output(response, self._stall_s)
+        finally:
+            response.close()
+
+    async def tokenize(self, text: str) -> list[int]:
+        """Returns the token ids of a text; a marker spelled in it becomes the real marker."""
+        response = await self._post("/tokenize", {"content": text, "add_special": False})
+        async with response:
+            try:
+                body = await response.read()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise _broken(error, self._stall_s) from error
+        return msgspec.json.decode(body, type=_Tokens).tokens
+
+    async def _post(self, path: str, body: dict[str, object]) -> aiohttp.ClientResponse:
+        """Posts, once more if the engine was gone before it answered: it may have just restarted."""
+        data = msgspec.json.encode(body)
+        endpoint = await self.wait_ready()
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                response = await self._session.post(
+                    endpoint.address + path,
+                    data=data,
+                    headers={"Content-Type": "application/json", **authorization(endpoint)},
+                )
+            except TimeoutError as error:
+                raise _broken(error, self._stall_s) from error
+            except aiohttp.ClientError as error:
+                if attempt == _ATTEMPTS:
+                    raise _broken(error, self._stall_s) from error
+                endpoint = await self.wait_ready(other_than=endpoint)
+            else:
+                if response.status == 200:
+                    return response
+                raise await _refusal(response)
+        raise AssertionError("unreachable")
+
+
+class _Progress(msgspec.Struct, frozen=True):
+    """The engine is still reading the prompt."""
+
+    total: int
+    processed: int
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = ""
+    type: str = ""
+    code: int | None = None
+    n_prompt_tokens: int = 0
+    n_ctx: int = 0
+
+
+class _Event(msgspec.Struct, frozen=True):
+    content: str = ""
+    tokens: list[int] = []
+    tokens_predicted: int = 0
+    tokens_evaluated: int = 0
+    stop: bool = False
+    stop_type: str = ""
+    stopping_word: str = ""
+    cached: int = msgspec.field(name="timings/cache_n", default=0)
+    completion_probabilities: list[TokenLogprob] = []
+    prompt_progress: _Progress | None = None
+    error: _Error | None = None
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    error: _Error
+
+
+class _Tokens(msgspec.Struct, frozen=True):
+    tokens: list[int]
+
+
+_FINAL_FIELDS = [  # otherwise the last event repeats the whole prompt
+    "content", "tokens", "stop", "stop_type", "stopping_word", "tokens_predicted",
+    "tokens_evaluated", "timings/cache_n", "completion_probabilities",
+]  # fmt: skip
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_failure = msgspec.json.Decoder(_Failure).decode
+
+
+def _body(completion: Completion) -> dict[str, object]:
+    if not any(isinstance(part, int) for part in completion.prompt):
+        raise ValueError("a prompt needs a token id: the engine takes texts alone for many prompts")
+    return {
+        "prompt": completion.prompt,
+        "n_predict": -1 if completion.max_tokens is None else completion.max_tokens,
+        "temperature": completion.temperature,
+        "top_p": completion.top_p,
+        "top_k": completion.top_k,
+        "min_p": completion.min_p,
+        "seed": _SEEDS if completion.seed is None else completion.seed % _SEEDS,
+        "presence_penalty": completion.presence_penalty,
+        "frequency_penalty": completion.frequency_penalty,
+        "repeat_penalty": completion.repeat_penalty,
+        "repeat_last_n": 64,
+        "typical_p": 1.0,
+        "top_n_sigma": -1.0,
+        "dynatemp_range": 0.0,
+        "xtc_probability": 0.0,
+        "dry_multiplier": 0.0,
+        "mirostat": 0,
+        "stop": completion.stop,
+        "grammar": completion.grammar,
+        "logit_bias": list(completion.logit_bias.items()),
+        "n_probs": completion.n_probs,
+        "post_sampling_probs": False,
+        "ignore_eos": False,
+        "cache_prompt": completion.cache_prompt,
+        "stream": True,
+        "return_tokens": True,
+        "return_progress": True,  # a long prompt would look like a stall
+        "response_fields": _FINAL_FIELDS,
+    }
+
+
+async def _output(response: aiohttp.ClientResponse, stall_s: float) -> Output:
+    rest = b""
+    try:
+        async for data in response.content.iter_any():
+            *lines, rest = (rest + data).split(b"\n")
+            if len(rest) > _MAX_EVENT:
+                raise UpstreamError("the engine sent an endless event", retryable=True)
+            pieces = [piece for line in lines for piece in _pieces(line)]
+            if pieces:
+                yield pieces
+                if isinstance(pieces[-1], Done):
+                    return
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise _broken(error, stall_s) from error
+    raise UpstreamError("the engine's reply broke off", retryable=True)
+
+
+def _pieces(line: bytes) -> list[Piece | Done]:
+    """Returns what one line of the event stream holds: nothing, a piece, the end, or both."""
+    if not line.startswith(b"data:"):
+        return []
+    try:
+        event = _decode_event(line[5:])
+    except msgspec.DecodeError as error:
+        raise UpstreamError("the engine sent an event that is not valid", retryable=True) from error
+    if event.error is not None:
+        raise _upstream_error(event.error, 500)
+    if event.prompt_progress is not None:
+        return []
+    pieces: list[Piece | Done] = []
+    if event.content or event.tokens:
+        pieces.append(
+            Piece(
+                event.content, event.tokens, event.tokens_predicted, event.completion_probabilities
+            )
+        )
+    if event.stop:
+        pieces.append(
+            Done(
+                event.stop_type,
+                event.stopping_word,
+                event.tokens_evaluated,
+                event.cached,
+                event.tokens_predicted,
+            )
+        )
+    return pieces
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> TrunklineError:
+    """Turns an answer other than 200 into what the caller should be told."""
+    async with response:
+        try:
+            error = _decode_failure(await response.read()).error
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
+            error = _Error()
+    if error.type != "exceed_context_size_error":
+        return _upstream_error(error, response.status)
+    return InvalidRequest(
+        f"this model's context holds {error.n_ctx} tokens and the prompt has "
+        f"{error.n_prompt_tokens}; shorten the messages or raise [engine] context",
+        code="context_length_exceeded",
+        param="messages",
+    )
+
+
+def _upstream_error(error: _Error, status: int) -> UpstreamError:
+    return UpstreamError(
+        f"the engine refused: {error.message or 'no reason given'} (status {status})",
+        retryable=status >= 500 or status == 401,  # 401: another engine has taken the port since
+        status=status,
+        public=error.message or None,
+    )
+
+
+def _broken(error: aiohttp.ClientError | TimeoutError, stall_s: float) -> UpstreamError:
+    if isinstance(error, TimeoutError):
+        return UpstreamError(
+            f"the engine sent nothing for {stall_s:g} s", retryable=True, timed_out=True
+        )
+    return UpstreamError(
+        f"the engine's connection broke: {type(error).__name__}",
+        retryable=True,
+        public="the engine stopped while it was answering",
+    )
