@@ -79,6 +79,16 @@ class Piece(msgspec.Struct, frozen=True):
     logprobs: list[TokenLogprob]
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """The engine is reading the prompt; sent at least once, before the first piece.
+
+    ``cached_tokens`` is the part of ``prompt_tokens`` that had been evaluated before.
+    """
+
+    prompt_tokens: int
+    cached_tokens: int
+
+
 class Done(msgspec.Struct, frozen=True):
     """The end of a completion.
 
@@ -94,7 +104,7 @@ class Done(msgspec.Struct, frozen=True):
     predicted_tokens: int
 
 
-Output = AsyncIterator[list[Piece | Done]]
+Output = AsyncIterator[list[Progress | Piece | Done]]
 """What arrived together, together; the very last element is the Done."""
 
 
@@ -194,10 +204,8 @@ class EngineClient:
 
 
 class _Progress(msgspec.Struct, frozen=True):
-    """The engine is still reading the prompt."""
-
     total: int
-    processed: int
+    cache: int = 0
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -290,7 +298,7 @@ async def _output(response: aiohttp.ClientResponse, stall_s: float) -> Output:
     raise UpstreamError("the engine's reply broke off", retryable=True)
 
 
-def _pieces(line: bytes) -> list[Piece | Done]:
+def _pieces(line: bytes) -> list[Progress | Piece | Done]:
     """Returns what one line of the event stream holds: nothing, a piece, the end, or both."""
     if not line.startswith(b"data:"):
         return []
@@ -301,8 +309,8 @@ def _pieces(line: bytes) -> list[Piece | Done]:
     if event.error is not None:
         raise _upstream_error(event.error, 500)
     if event.prompt_progress is not None:
-        return []
-    pieces: list[Piece | Done] = []
+        return [Progress(event.prompt_progress.total, event.prompt_progress.cache)]
+    pieces: list[Progress | Piece | Done] = []
     if event.content or event.tokens:
         pieces.append(
             Piece(
