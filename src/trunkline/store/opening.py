@@ -1,4 +1,4 @@
-"""Opens the store."""
+"""Opens the store. SQLAlchemy is imported only then, so that commands without a database start fast."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from trunkline.errors import StartError
-from trunkline.store.connection import Database, connect, explain
 from trunkline.store.ports import Store
-from trunkline.store.queries import SQLAccounts, SQLKeys, SQLRequests
-from trunkline.store.schema import prepare
-from trunkline.store.writer import Writer
 
 
 @asynccontextmanager
@@ -26,9 +22,19 @@ async def open_store(
         ConfigError: the URL is not understood.
         StartError: the database cannot be used; the message says why and what to do.
     """
+    from trunkline.store.connection import connect, explain
+    from trunkline.store.queries import SQLAccounts, SQLKeys, SQLRequests
+    from trunkline.store.schema import prepare
+    from trunkline.store.writer import Writer
+
     database = connect(url, pool_size=pool_size, busy_timeout_s=busy_timeout_s)
+    # The driver answers an option that it does not know with a TypeError.
+    failures: tuple[type[Exception], ...] = (*database.failures, TypeError)
     try:
-        await _prepare(database, busy_timeout_s)
+        try:
+            await prepare(database, busy_timeout_s=busy_timeout_s)
+        except failures as error:
+            raise StartError(explain(database.url, error)) from error
         async with Writer(database) as writer:
             yield Store(
                 accounts=SQLAccounts(database),
@@ -37,12 +43,3 @@ async def open_store(
             )
     finally:
         await database.aclose()
-
-
-async def _prepare(database: Database, busy_timeout_s: float) -> None:
-    # The driver answers an option that it does not know with a TypeError.
-    failures: tuple[type[Exception], ...] = (*database.failures, TypeError)
-    try:
-        await prepare(database, busy_timeout_s=busy_timeout_s)
-    except failures as error:
-        raise StartError(explain(database.url, error)) from error

@@ -34,6 +34,10 @@ class Keys(Protocol):
         """Stores a key if there is none at all; of two that try at the same time one succeeds."""
         ...
 
+    async def exist(self) -> bool:
+        """Whether there is any key at all."""
+        ...
+
     async def by_hash(self, hash: str) -> Key | None:
         """Returns the key of that hash, also an expired or a revoked one."""
         ...

@@ -16,6 +16,7 @@ from trunkline.store.tables import accounts, keys, requests
 from trunkline.store.writer import Writer
 
 _account_named = select(accounts).where(accounts.c.name == bindparam("name"))
+_any_key = select(exists(select(keys.c.id)))
 _key_by_hash = select(keys).where(keys.c.hash == bindparam("hash"))
 _request = select(requests).where(
     requests.c.id == bindparam("id"), requests.c.account_id == bindparam("account_id")
@@ -54,10 +55,14 @@ class SQLKeys:
 
     async def add_first(self, key: Key) -> bool:
         async with self.database.exclusively() as connection:
-            if await connection.scalar(select(exists(select(keys.c.id)))):
+            if await connection.scalar(_any_key):
                 return False
             await connection.execute(insert(keys), msgspec.structs.asdict(key))
         return True
+
+    async def exist(self) -> bool:
+        async with self.database.reading() as connection:
+            return bool(await connection.scalar(_any_key))
 
     async def by_hash(self, hash: str) -> Key | None:
         async with self.database.reading() as connection:

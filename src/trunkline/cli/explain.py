@@ -1,0 +1,91 @@
+"""``trunkline explain``: the receipt of one request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from trunkline.cli.database import ConfigOption, JSONOption, open_configured, print_json
+from trunkline.errors import TrunklineError
+from trunkline.store import Request
+
+
+def explain(
+    request_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="REQUEST_ID", help="What x-request-id said: req_…", show_default=False
+        ),
+    ],
+    as_json: JSONOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Tells what became of a request: who answered, after which attempts, at what cost."""
+
+    async def run() -> Request | None:
+        async with open_configured(config) as store:
+            return await store.requests.of_any_account(request_id)
+
+    request = asyncio.run(run())
+    if request is None:
+        raise TrunklineError(
+            f"no receipt of '{request_id}'; it is what the header x-request-id said, req_…"
+        )
+    if as_json:
+        print_json(request)
+    else:
+        typer.echo("\n".join(_lines(request)))
+
+
+def _lines(request: Request) -> Iterator[str]:
+    for name, value in _facts(request).items():
+        yield f"{name:<12} {value}"
+    for number, attempt in enumerate(request.attempts, 1):
+        status = f" with {attempt.status}" if attempt.status is not None else ""
+        label = f"attempt {number}"
+        yield f"{label:<12} {attempt.provider}, {attempt.model}: {attempt.outcome}{status} after {attempt.ms} ms"
+
+
+def _facts(request: Request) -> dict[str, str]:
+    return {
+        "request": request.id,
+        "at": f"{request.created_at:%Y-%m-%d %H:%M:%S.%f} UTC",
+        "account": f"{request.account_id}, key {request.key_id}",
+        "asked for": f"{request.model} ({request.api}{', streamed' if request.stream else ''})",
+        "answered by": _answerer(request),
+        "status": f"{request.status}{f' {request.error_code}' if request.error_code else ''}",
+        "tokens": _tokens(request),
+        "cost": _cost(request),
+        "time": _time(request),
+    }
+
+
+def _answerer(request: Request) -> str:
+    if request.provider is None:
+        return "nobody"
+    return f"{request.provider}, {request.answered_model or request.model}"
+
+
+def _tokens(request: Request) -> str:
+    return (
+        f"{request.prompt_tokens} in ({request.cached_tokens} cached), "
+        f"{request.completion_tokens} out ({request.reasoning_tokens} reasoning)"
+        f"{', estimated' if request.estimated else ''}"
+    )
+
+
+def _cost(request: Request) -> str:
+    from trunkline.accounts import usd
+
+    if request.cost_nano_usd is None:
+        return "not known: the model has no price"
+    return f"{usd(request.cost_nano_usd)} USD"
+
+
+def _time(request: Request) -> str:
+    if request.first_token_ms is None:
+        return f"{request.duration_ms} ms"
+    return f"{request.duration_ms} ms, first token after {request.first_token_ms} ms"
