@@ -21,6 +21,7 @@ ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
 
 _TRUE = Raw(b"true")
 _INCLUDE_USAGE = Raw(b'{"include_usage":true}')
+_REASONING = ("reasoning", "reasoning_content")
 _OURS = ("provider",)  # fields that speak to the router, not to the model
 
 _MAX_WITHHELD = 64  # chunks; beyond that a stream counts as committed
@@ -30,6 +31,9 @@ _MAX_RETRY_AFTER_S = 86_400.0
 _CALLERS_MISTAKES = frozenset({400, 413, 422})
 # What the model did wrong, not the caller, though it comes as a 400.
 _MODELS_MISTAKES = frozenset({"tool_use_failed", "json_validate_failed"})
+
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+_EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
 
 _encode = msgspec.json.encode
 _decode_any = msgspec.json.Decoder().decode
@@ -175,10 +179,6 @@ class ChatDecoder:
         self._failure = error
 
 
-_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
-_EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
-
-
 def _commits(chunk: bytes) -> bool:
     try:
         choices = _decode_objects(_decode_object(chunk).get("choices", b"[]"))
@@ -223,19 +223,19 @@ def _renamed(
 
 
 def _rename(holder: dict[str, Raw], fields: ReasoningFields) -> bool:
-    texts = [raw for name in _REASONING if (raw := holder.get(name)) and bytes(raw[:1]) == b'"']
-    if not texts:
-        return False
+    texts = {name: raw for name in _REASONING if (raw := holder.get(name)) and _is_text(raw)}
     wanted = _REASONING if fields == "both" else (fields,)
-    if all(name in holder for name in wanted) and len(texts) == len(wanted):
+    if not texts or tuple(texts) == wanted:
         return False
+    text = next(iter(texts.values()))
     for name in _REASONING:
         holder.pop(name, None)
-    holder.update(dict.fromkeys(wanted, texts[0]))
+    holder.update(dict.fromkeys(wanted, text))
     return True
 
 
-_REASONING = ("reasoning", "reasoning_content")
+def _is_text(raw: Raw) -> bool:
+    return bytes(raw).startswith(b'"')
 
 
 class _Fault(NamedTuple):

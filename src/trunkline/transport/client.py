@@ -25,6 +25,7 @@ from trunkline.errors import UpstreamError
 _DRAIN_S = 0.05
 _DNS_TTL_S = 60
 _KEEPALIVE_S = 15.0
+_NOT_A_URL = "has an address that is not a URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Client:
                     allow_redirects=False,
                     timeout=_only_connect(timeouts.connect_s),
                 )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _translated(error, address) from error
 
 
@@ -210,7 +211,10 @@ class Incoming:
 
 @functools.lru_cache(maxsize=1024)
 def _address(url: str) -> URL:
-    return URL(url)
+    try:
+        return URL(url)
+    except ValueError as error:
+        raise UpstreamError(_NOT_A_URL, retryable=True) from error
 
 
 @functools.lru_cache(maxsize=64)
@@ -249,8 +253,8 @@ def _in_words(error: Exception) -> str:
             return "broke off its reply"
         case aiohttp.ClientResponseError():
             return "answered with something that is not HTTP"
-        case ValueError():
-            return "has an address that is not a URL"
+        case aiohttp.InvalidURL():
+            return _NOT_A_URL
         case _:
             return "could not be talked to"
 

@@ -38,20 +38,20 @@ class Parser:
         Raises UpstreamError once an unfinished event is longer than ``max_bytes``.
         """
         read = self._with_lf(read)
+        self._held += len(read)
+        payloads: list[bytes] = []
         if b"\n" not in read:
-            self._hold(read)
-            return []
-        if self._line:
-            read = b"".join((*self._line, read))
-            self._line.clear()
-        lines = read.split(b"\n")
-        if self._at_start:
-            self._at_start = False
-            lines[0] = lines[0].removeprefix(_BOM)
-        tail = lines.pop()
-        payloads = self._payloads(lines)
-        self._held = sum(map(len, self._data))
-        self._hold(tail)
+            self._line.append(read)
+        else:
+            lines = b"".join((*self._line, read)).split(b"\n")
+            self._line = [lines.pop()]
+            payloads = self._payloads(lines)
+            if payloads or not self._data:
+                self._held = len(self._line[0]) + sum(map(len, self._data))
+        if self._held > self._max_bytes:
+            raise UpstreamError(
+                f"sent an event of more than {self._max_bytes} bytes", retryable=True
+            )
         return payloads
 
     def _with_lf(self, read: bytes) -> bytes:
@@ -66,6 +66,9 @@ class Parser:
     def _payloads(self, lines: list[bytes]) -> list[bytes]:
         payloads = []
         data = self._data
+        if self._at_start:
+            self._at_start = False
+            lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
             if line[:6] == b"data: ":
                 data.append(line[6:])
@@ -78,16 +81,6 @@ class Parser:
                 payloads.append(data[0] if len(data) == 1 else b"\n".join(data))
                 data.clear()
         return payloads
-
-    def _hold(self, piece: bytes) -> None:
-        if not piece:
-            return
-        self._line.append(piece)
-        self._held += len(piece)
-        if self._held > self._max_bytes:
-            raise UpstreamError(
-                f"sent an event of more than {self._max_bytes} bytes", retryable=True
-            )
 
 
 def encode(payloads: Sequence[bytes]) -> bytes:

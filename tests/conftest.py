@@ -1,0 +1,5 @@
+"""Fixtures for every test."""
+
+from tests.simulator.fixtures import running_simulator as running_simulator
+from tests.simulator.fixtures import simulator as simulator
+from tests.simulator.fixtures import unused_port as unused_port

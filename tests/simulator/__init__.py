@@ -1,0 +1,11 @@
+"""The provider simulator: a real HTTP server that plays a provider of the OpenAI dialect.
+
+In a test it runs on a thread of its own (``fixtures.py``); ``python -m tests.simulator --port 9000``
+runs it as a process. What it answers follows from the request, from the model's name
+(``sim/error-429``, ``sim/cut-3``…, see ``script.NAMED``) or from scripts queued for it.
+"""
+
+from tests.simulator.script import Script
+from tests.simulator.server import Seen, Simulator
+
+__all__ = ["Script", "Seen", "Simulator"]

@@ -1,0 +1,152 @@
+"""What a well-behaved model would say: completions and chunks, as plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from tests.simulator.schema import satisfying
+from tests.simulator.script import Script
+
+Json = dict[str, Any]
+
+_HEAD = {"id": "chatcmpl-sim", "created": 1_760_000_000, "system_fingerprint": "fp_sim"}
+
+
+def completion(request: Json, script: Script) -> Json:
+    """Returns the chat completion that answers the request."""
+    return {
+        **_HEAD,
+        "object": "chat.completion",
+        "model": request["model"],
+        "choices": [
+            {
+                "index": index,
+                "message": (message := _message(request, script)),
+                "finish_reason": _finish_reason(message),
+                "logprobs": _logprobs(request, message["content"]),
+            }
+            for index in range(request.get("n") or 1)
+        ],
+        "usage": _usage(request, script),
+    }
+
+
+def chunks(request: Json, script: Script) -> Iterator[Json]:
+    """Yields the chunks of the same completion as a stream."""
+
+    def chunk(index: int, delta: Json, **more: Any) -> Json:
+        choice = {"index": index, "delta": delta, "finish_reason": None, **more}
+        return {**head, "choices": [choice]}
+
+    head = {**_HEAD, "object": "chat.completion.chunk", "model": request["model"]}
+    whole = completion(request, script)
+    for choice in whole["choices"]:
+        index, message = choice["index"], choice["message"]
+        if script.role_chunk:
+            yield chunk(index, {"role": "assistant", "content": ""})
+        for word in _words(message.get(script.reasoning_field) or ""):
+            yield chunk(index, {script.reasoning_field: word})
+        for word in _words(message["content"] or ""):
+            yield chunk(index, {"content": word}, logprobs=_logprobs(request, word))
+        for number, call in enumerate(message.get("tool_calls") or []):
+            name = {"name": call["function"]["name"], "arguments": ""}
+            yield chunk(index, {"tool_calls": [{**call, "index": number, "function": name}]})
+            for piece in _words(call["function"]["arguments"]):
+                arguments = {"index": number, "function": {"arguments": piece}}
+                yield chunk(index, {"tool_calls": [arguments]})
+        yield chunk(index, {}) | {
+            "choices": [{"index": index, "delta": {}, "finish_reason": choice["finish_reason"]}]
+        }
+    if script.usage and (request.get("stream_options") or {}).get("include_usage"):
+        yield {**head, "choices": [], "usage": whole["usage"]}
+
+
+def _message(request: Json, script: Script) -> Json:
+    message: Json = {"role": "assistant", "content": None}
+    if script.reasoning:
+        message[script.reasoning_field] = script.reasoning
+    if tool := _tool_to_call(request):
+        arguments = script.tool_arguments or _json(satisfying(tool.get("parameters") or {}))
+        function = {"name": tool["name"], "arguments": arguments}
+        message["tool_calls"] = [{"id": "call_sim", "type": "function", "function": function}]
+    else:
+        message["content"] = _content(request, script)
+    return message
+
+
+def _tool_to_call(request: Json) -> Json | None:
+    """The named tool, or the first; none once a tool has answered, so that a tool loop ends."""
+    tools: list[Json] = [tool["function"] for tool in request.get("tools") or []]
+    choice = request.get("tool_choice") or "auto"
+    if not tools or choice == "none":
+        return None
+    if isinstance(choice, dict):
+        return next(tool for tool in tools if tool["name"] == choice["function"]["name"])
+    if choice == "auto" and request["messages"][-1]["role"] == "tool":
+        return None
+    return tools[0]
+
+
+def _content(request: Json, script: Script) -> str:
+    if script.text is not None:
+        return script.text
+    wanted = request.get("response_format") or {}
+    match wanted.get("type"):
+        case "json_schema":
+            return _json(satisfying(wanted["json_schema"]["schema"]))
+        case "json_object":
+            return "{}"
+    effort = request.get("reasoning_effort")
+    said = _text(request["messages"][-1].get("content"))
+    return f"echo: {said}" + (f" [{effort}]" if effort else "")
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return " ".join(part.get("text", "") for part in content)
+    return content or ""
+
+
+def _finish_reason(message: Json) -> str:
+    return "tool_calls" if message.get("tool_calls") else "stop"
+
+
+def _logprobs(request: Json, text: str | None) -> Json | None:
+    if not request.get("logprobs") or not text:
+        return None
+    top = range(request.get("top_logprobs") or 0)
+    return {
+        "content": [
+            _logprob(word) | {"top_logprobs": [_logprob(word) for _ in top]}
+            for word in _words(text)
+        ]
+    }
+
+
+def _logprob(token: str) -> Json:
+    return {"token": token, "logprob": -0.1, "bytes": list(token.encode())}
+
+
+def _usage(request: Json, script: Script) -> Json:
+    prompt = sum(len(_words(_text(message.get("content")))) for message in request["messages"])
+    reasoning = len(_words(script.reasoning))
+    answer = len(_words(_content(request, script)))
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": reasoning + answer,
+        "total_tokens": prompt + reasoning + answer,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+    }
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

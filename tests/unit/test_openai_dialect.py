@@ -1,0 +1,354 @@
+"""The OpenAI dialect: what it sends, what it passes, what it makes of failures."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+
+import msgspec
+import pytest
+
+from trunkline.errors import UpstreamError
+from trunkline.providers.base import Call
+from trunkline.providers.openai import OpenAIChat
+
+
+def call(body, *, stream=False):
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return Call(model="up/model", body=fields, stream=stream, request_id="req_1")
+
+
+def delta(**fields):
+    return chunk([{"index": 0, "delta": fields, "finish_reason": None}])
+
+
+def chunk(choices, **more):
+    return msgspec.json.encode(
+        {"id": "c", "object": "chat.completion.chunk", "choices": choices, **more}
+    )
+
+
+FINISH = chunk([{"index": 0, "delta": {}, "finish_reason": "stop"}])
+USAGE = chunk(
+    [],
+    usage={
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "completion_tokens_details": {"reasoning_tokens": 1},
+    },
+)
+
+
+# What is sent
+
+
+def test_the_model_is_swapped_and_everything_else_keeps_its_bytes():
+    body = b'{"model":"gpt-oss", "x_new": [1.10, 1e400], "messages":[{"role" :"user","content":"\\u00fc"}]}'
+    outgoing = OpenAIChat(key="sk-1").request(call(body))
+    assert outgoing.path == "/chat/completions"
+    assert outgoing.headers == {"Content-Type": "application/json", "Authorization": "Bearer sk-1"}
+    assert outgoing.body == (
+        b'{"model":"up/model","x_new":[1.10, 1e400],"messages":[{"role" :"user","content":"\\u00fc"}]}'
+    )
+
+
+def test_without_a_key_no_authorization_is_sent():
+    assert "Authorization" not in OpenAIChat().request(call(b"{}")).headers
+
+
+def test_what_speaks_to_the_router_is_not_sent_on():
+    sent = json.loads(OpenAIChat().request(call(b'{"provider":{"order":["a"]},"seed":1}')).body)
+    assert sent == {"model": "up/model", "seed": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ("", {"include_usage": True}),
+        (',"stream_options":null', {"include_usage": True}),
+        (',"stream_options":{"include_usage":false,"x":1}', {"include_usage": True, "x": 1}),
+    ],
+)
+def test_a_stream_is_always_asked_for_its_usage(options, sent):
+    body = f'{{"model":"m","stream":true{options}}}'.encode()
+    outgoing = json.loads(OpenAIChat().request(call(body, stream=True)).body)
+    assert outgoing == {"model": "up/model", "stream": True, "stream_options": sent}
+
+
+def test_what_is_not_streamed_is_asked_for_without_stream_fields():
+    body = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
+    assert json.loads(OpenAIChat().request(call(body)).body) == {"model": "up/model"}
+
+
+def test_the_key_is_not_shown():
+    assert "sk-1" not in repr(OpenAIChat(key="sk-1"))
+
+
+# What is passed
+
+
+@pytest.mark.parametrize("theirs", ["reasoning", "reasoning_content"])
+@pytest.mark.parametrize(
+    ("fields", "ours"),
+    [
+        ("both", {"reasoning": "hm", "reasoning_content": "hm"}),
+        ("reasoning", {"reasoning": "hm"}),
+        ("reasoning_content", {"reasoning_content": "hm"}),
+    ],
+)
+def test_reasoning_has_the_wanted_names_in_messages_and_deltas(theirs, fields, ours):
+    adapter = OpenAIChat(reasoning_fields=fields)
+    message = {"role": "assistant", "content": "x", theirs: "hm"}
+    body = {"id": "c", "choices": [{"index": 0, "message": message}], "usage": {"x": 1}}
+    replied = json.loads(adapter.reply(msgspec.json.encode(body)))
+    wanted = {"role": "assistant", "content": "x", **ours}
+    assert replied == {**body, "choices": [{"index": 0, "message": wanted}]}
+    assert list(map(json.loads, adapter.decoder().decode([delta(**{theirs: "hm"})]))) == [
+        json.loads(delta(**ours))
+    ]
+
+
+@pytest.mark.parametrize(
+    "passed",
+    [
+        delta(content='he said "reasoning": and "error"'),
+        delta(content="x", reasoning=None, reasoning_content=None),
+        delta(reasoning="hm", reasoning_content="hm"),
+        delta(content="x", reasoning={"effort": "low"}),
+        chunk([], error=None, usage={"reasoning_tokens": 1}),
+    ],
+)
+def test_chunks_that_need_nothing_pass_byte_for_byte(passed):
+    decoder = OpenAIChat().decoder()
+    first = delta(content="x")
+    assert decoder.decode([first, passed]) == [first, passed]
+
+
+def test_a_stream_commits_with_its_first_content_and_delivers_what_was_withheld():
+    decoder = OpenAIChat().decoder()
+    role, empty, early = delta(role="assistant", content=""), delta(content=None), chunk([])
+    assert decoder.decode([early, role]) == []
+    assert decoder.decode([empty]) == []
+    content = delta(content="x")
+    assert decoder.decode([content]) == [early, role, empty, content]
+    assert decoder.decode([FINISH, USAGE, b"[DONE]", b"ignored"]) == [FINISH, USAGE]
+    assert decoder.done
+    assert decoder.flush() == ()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        delta(content="x"),
+        delta(tool_calls=[{"index": 0}]),
+        delta(refusal="no"),
+        delta(reasoning="hm", reasoning_content="hm"),
+        FINISH,
+    ],
+)
+def test_whatever_says_something_commits(first):
+    assert OpenAIChat().decoder().decode([delta(role="assistant"), first]) == [
+        delta(role="assistant"),
+        first,
+    ]
+
+
+def test_a_provider_that_only_ever_sends_roles_is_not_buffered_without_end():
+    decoder = OpenAIChat().decoder()
+    delivered = [c for _ in range(100) for c in decoder.decode([delta(role="assistant")])]
+    assert len(delivered) == 100
+
+
+def test_a_stream_with_a_finish_reason_needs_no_done():
+    decoder = OpenAIChat().decoder()
+    decoder.decode([delta(content="x"), FINISH, USAGE])
+    assert decoder.flush() == ()
+
+
+@pytest.mark.parametrize(
+    ("payloads", "message"),
+    [
+        ([], "broke off"),
+        ([delta(role="assistant")], "broke off"),
+        ([delta(content='"finish_reason":"stop"')], "broke off"),
+        ([b"[DONE]"], "without content"),
+        ([delta(role="assistant"), b"[DONE]"], "without content"),
+        ([b"<html>"], "not a chat completion chunk"),
+        ([b'{"id":"c'], "not a chat completion chunk"),
+        ([b'{"choices":7}'], "not a chat completion chunk"),
+        ([delta(content="x"), b"oops"], "not a chat completion chunk"),
+        ([b'{"error":{"message":"it broke"}}'], "it broke"),
+        ([delta(content="x"), b'{"error":"overloaded"}'], "overloaded"),
+    ],
+)
+def test_a_stream_that_did_not_end_well_says_so(payloads, message):
+    decoder = OpenAIChat().decoder()
+    decoder.decode(payloads)
+    with pytest.raises(UpstreamError, match=message) as caught:
+        decoder.flush()
+    assert caught.value.retryable
+
+
+def test_chunks_before_a_late_error_are_delivered():
+    stream = [
+        delta(content="a"),
+        delta(content="b"),
+        b'{"error":{"message":"x"}}',
+        delta(content="c"),
+    ]
+    for cut in range(len(stream) + 1):
+        decoder = OpenAIChat().decoder()
+        delivered = [*decoder.decode(stream[:cut])]
+        if not decoder.done:
+            delivered += decoder.decode(stream[cut:])
+        assert delivered == stream[:2]
+        with pytest.raises(UpstreamError):
+            decoder.flush()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"type": "invalid_request_error", "param": "messages"}, {"code": 400, "param": "messages"}],
+)
+def test_a_late_error_that_is_the_callers_mistake_is_not_tried_elsewhere(fault):
+    decoder = OpenAIChat().decoder()
+    decoder.decode([msgspec.json.encode({"error": {"message": "no such role", **fault}})])
+    with pytest.raises(UpstreamError) as caught:
+        decoder.flush()
+    assert (caught.value.retryable, caught.value.status) == (False, 400)
+    assert (caught.value.public, caught.value.param) == ("no such role", "messages")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html></html>",
+        b'{"id":"c',
+        b"[]",
+        b"{}",
+        b'{"choices":[]}',
+        b'{"error":{"message":"x"}}',
+    ],
+)
+def test_a_reply_that_is_no_completion_fails_and_may_be_tried_elsewhere(body):
+    with pytest.raises(UpstreamError) as caught:
+        OpenAIChat().reply(body)
+    assert caught.value.retryable
+
+
+# Failures
+
+
+def error(status, body=b"", **headers):
+    if not isinstance(body, bytes):
+        body = msgspec.json.encode(body)
+    return OpenAIChat(key="the-secret-key").error(status, headers, body)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_callers_mistake_passes_with_the_providers_sentence(status):
+    failure = error(status, {"error": {"message": "n must be 1", "param": "n", "code": "bad_n"}})
+    assert (failure.retryable, failure.status, failure.public) == (False, status, "n must be 1")
+    assert (failure.param, failure.code) == ("n", "bad_n")
+
+
+@pytest.mark.parametrize(
+    "status", [307, 401, 402, 403, 404, 405, 408, 409, 410, 425, 429, 451, 500, 502, 503, 504, 529]
+)
+def test_every_other_failure_may_be_tried_elsewhere_and_is_told_in_our_words(status):
+    failure = error(status, {"error": {"message": "ask bob@example.com", "code": "x"}})
+    assert failure.retryable
+    assert failure.status == status
+    assert "bob" not in failure.public
+    assert "bob" in failure.message
+    assert str(status) in failure.public
+    assert failure.timed_out == (status in (408, 504))
+
+
+@pytest.mark.parametrize("code", ["tool_use_failed", "json_validate_failed"])
+def test_what_the_model_did_wrong_may_be_tried_elsewhere(code):
+    assert error(400, {"error": {"message": "bad tool call", "code": code}}).retryable
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "This model's maximum context length is 131072 tokens. However, you requested 140000 tokens.",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "Requested token count exceeds the model's maximum context size",
+        "Please reduce the length of the messages: the context window is 8192",
+    ],
+)
+def test_a_context_that_is_too_long_is_recognised(sentence):
+    failure = error(400, {"error": {"message": sentence, "code": 400}})
+    assert (failure.code, failure.public) == ("context_length_exceeded", sentence)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"error": "a string"}, "a string"),
+        ({"message": "flat", "code": 400}, "flat"),
+        ({"detail": "fastapi"}, "fastapi"),
+        ({"detail": [{"loc": ["body", "n"], "msg": "too big"}]}, "n: too big"),
+        ([{"error": {"message": "in a list"}}], "in a list"),
+        ({"error": {"message": "a\n\tb\x00\x1b[0m  c"}}, "a b[0m c"),
+    ],
+)
+def test_error_shapes_of_the_field_are_read(body, sentence):
+    assert error(400, body).public == sentence
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b"null", b'{"error":7}', b'{"error":{}}', b"\xff"]
+)
+def test_an_error_without_words_gets_ours(body):
+    assert error(400, body).public == "the provider refused the request with status 400"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "the-secret-key",
+        "sk-proj-abc123DEF456",
+        "hf_abcdefghijkl",
+        "gsk_1234567890ab",
+        "Bearer abc.def",
+        "A1" * 25,
+    ],
+)
+def test_nothing_that_looks_like_a_key_is_passed(secret):
+    failure = error(400, {"error": {"message": f"bad thing {secret} here"}})
+    assert failure.public == "bad thing … here"
+    assert secret not in failure.message
+
+
+def test_a_long_sentence_is_cut():
+    assert len(error(400, {"error": {"message": "word " * 10_000}}).public) == 500
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "7", "retry-after-ms": "250"}, 0.25),
+        ({"Retry-After": "999999999"}, 86_400.0),
+        ({"Retry-After": "Mon, 01 Jan 2001 00:00:00 GMT"}, 0.0),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_read(headers, seconds):
+    assert error(429, **headers).retry_after_s == seconds
+
+
+def test_retry_after_may_be_a_date():
+    at = email.utils.formatdate(time.time() + 100, usegmt=True)
+    seconds = error(503, **{"Retry-After": at}).retry_after_s
+    assert seconds is not None
+    assert 90 < seconds <= 100
