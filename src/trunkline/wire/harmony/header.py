@@ -15,6 +15,7 @@ MAX_SLOT = 256
 
 CHANNELS = ("analysis", "commentary", "final")
 _CONTENT_TYPES = ("json", "code", "text")
+_JSON_OPENINGS = ("{", "[")
 _AUTHORS_NOT_THE_MODEL = ("user", "system", "developer", "tool")
 _RECIPIENTS_NOT_TOOLS = ("assistant", "user", "all")
 
@@ -100,17 +101,22 @@ class Draft:
     def stop(self) -> str | None:
         """Returns the body of a header that ends without ``<|message|>``, if there is one."""
         body_at = self._read_words(len(self._text))
-        if body_at is None and self._loose is not None:
-            body_at = self._loose if self.content_type not in _CONTENT_TYPES else None
-        if body_at is None and self._is_text:
+        if body_at is None and self._loose is not None and self._loose_is_body():
+            body_at = self._loose
+        if body_at is None and self.unmarked and not self._text.isspace():
             body_at = 0
         return None if body_at is None else self._body(body_at)
 
     @property
-    def _is_text(self) -> bool:
-        """Whether the turn holds no header at all, but words that one could begin with."""
-        unmarked = self._slot is None and self.opening is Opening.TURN
-        return unmarked and self.recipient is None and not self._text.isspace()
+    def unmarked(self) -> bool:
+        """Whether the turn has no marker so far; its words may be the answer itself."""
+        return self._slot is None and self.opening is Opening.TURN
+
+    def _loose_is_body(self) -> bool:
+        word = self.content_type or ""
+        if self.recipient is not None:
+            return word.startswith(_JSON_OPENINGS)
+        return not any(known.startswith(word) for known in _CONTENT_TYPES)
 
     def _body(self, at: int) -> str:
         if self._bare:
@@ -134,7 +140,7 @@ class Draft:
             name = _NAME.match(word, len("to="))
             assert name is not None
             self.recipient = name[0] or None
-            return at + name.end() if name.end() < len(word) and word[name.end()] in "{[" else None
+            return at + name.end() if word.startswith(_JSON_OPENINGS, name.end()) else None
         named, self._named = self._named, True
         if self._slot is None:
             return self._place_author(word, at, named=named)
@@ -170,7 +176,8 @@ class Draft:
 
     def _place_after_channel(self, word: str, at: int) -> int | None:
         if self._loose is not None:
-            return self._loose
+            is_type = self.recipient is not None and not self._loose_is_body()
+            return at if is_type else self._loose
         self._loose = at
         self.content_type = word
         return None

@@ -139,7 +139,8 @@ class Parser:
     def close(self) -> list[Delta]:
         """Ends the turn where the text ends; a header without a body is dropped."""
         held, self._held = self._held, ""
-        deltas = self.text(held)
+        # Within a header an unfinished marker is no text: the turn was cut off there.
+        deltas = self.text(held) if self.in_body or self._draft.unmarked else []
         if self.ended is None and self.header is None:
             deltas += self._missing_body()
         return deltas

@@ -2,7 +2,8 @@
 
 The layout, uneven indentation included, is that of openai-harmony 0.0.8, except where that drops
 what a schema says (``anyOf``, a local ``$ref``, ``const``, ``null`` and an ``enum`` without a type
-become ``any`` there) or breaks it (comments of several lines, quotes inside a string value).
+become ``any`` there, examples other than strings vanish) or breaks it (comments of several lines,
+quotes inside a string value).
 """
 
 from __future__ import annotations
