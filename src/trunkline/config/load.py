@@ -26,23 +26,28 @@ FLAG = "flag"  # the source of what a command-line flag set
 _MAX_SECRET_BYTES = 65_536
 
 # The sections whose keys an environment variable can set: TRUNKLINE_SERVER_PORT.
-_FLAT: Mapping[str, type[msgspec.Struct]] = {
+SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "server": known.ServerSettings,
     "database": known.DatabaseSettings,
     "engine": known.EngineSettings,
     "routing": known.RoutingSettings,
     "egress": known.EgressSettings,
 }
-_SECTIONS = (*_FLAT, "providers", "mcp")
+_ALL_SECTIONS = (*SECTIONS, "providers", "mcp")
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a section as the reference page shows it; ``default`` is a TOML value or empty."""
+    """A key of a section as the reference page shows it.
+
+    ``default`` is a TOML value, or empty for a key that is unset or must be given; ``example`` is
+    one that can stand in a file.
+    """
 
     name: str
     type: str
     default: str
+    example: str
     required: bool
     description: str
 
@@ -62,6 +67,9 @@ def load(
     file = locate(path, environ)
     reading = _Reading(file=file, environ=environ)
     tables = reading.known_tables(_parse(file)) if file else {}
+    reading.sources.update(
+        (f"{section}.{key}", str(file)) for section in SECTIONS for key in tables.get(section, ())
+    )
     _overlay(tables, reading.environment(), reading.sources)
     _overlay(tables, _given(overrides or {}), reading.sources)
     return reading.settings(tables)
@@ -104,6 +112,7 @@ def describe(section: type[msgspec.Struct]) -> tuple[Key, ...]:
             name=f.name,
             type=f.type_name,
             default=_default(f.info),
+            example=_default(f.info) or f.example,
             required=f.info.required,
             description=f.description,
         )
@@ -129,8 +138,8 @@ class _Reading:
         """Returns the sections of a file; what is none is a problem."""
         tables = {}
         for section, table in document.items():
-            if section not in _SECTIONS:
-                self.problem(section, f"unknown section{_closest(section, _SECTIONS)}")
+            if section not in _ALL_SECTIONS:
+                self.problem(section, f"unknown section{_closest(section, _ALL_SECTIONS)}")
             elif not isinstance(table, dict):
                 self.problem(section, f"expected a table: [{section}]")
             else:
@@ -142,9 +151,9 @@ class _Reading:
         found = {}
         for name, text in sorted(self.environ.items()):
             section, _, key = name.removeprefix("TRUNKLINE_").lower().partition("_")
-            if not name.startswith("TRUNKLINE_") or section not in _FLAT or not text:
+            if not name.startswith("TRUNKLINE_") or section not in SECTIONS or not text:
                 continue
-            fields = _fields(_FLAT[section])
+            fields = _fields(SECTIONS[section])
             if key in fields:
                 found[f"{section}.{key}"] = (_from_text(fields[key], text), name)
             else:
@@ -156,7 +165,7 @@ class _Reading:
         """Reads the merged tables; raises ConfigError with all problems."""
         sections: dict[str, Any] = {
             name: self._section(struct, tables.get(name, {}), name)
-            for name, struct in _FLAT.items()
+            for name, struct in SECTIONS.items()
         }
         sections["providers"] = self._named(
             known.ProviderSettings,
@@ -269,7 +278,7 @@ class _Reading:
         read[name] = Secret(text)
 
     def _warn_of_literal(self, secret: Secret, key: str) -> None:
-        if self.file is None or key in self.sources or not readable_by_others(self.file):
+        if self.file is None or not self._in_file(key) or not readable_by_others(self.file):
             return
         if key == "database.url" and not known.has_password(secret.reveal()):
             return
@@ -284,8 +293,11 @@ class _Reading:
 
     def _path(self, text: str, key: str) -> Path:
         """Resolves a path: one in the file counts from the file's folder, others from here."""
-        base = self.file.parent if self.file and key not in self.sources else Path.cwd()
+        base = self.file.parent if self.file and self._in_file(key) else Path.cwd()
         return base / Path(text).expanduser()
+
+    def _in_file(self, key: str) -> bool:
+        return self.sources.get(key, str(self.file)) == str(self.file)
 
     def _origin(self, key: str) -> str:
         source = self.sources.get(key, str(self.file) if self.file else "")
@@ -340,6 +352,7 @@ class _Field:
     annotation: Any
     info: inspect.Field
     description: str
+    example: str
     type_name: str
     reader: Callable[[Any], Any] | None
 
@@ -365,11 +378,13 @@ def _fields(struct: type[msgspec.Struct]) -> Mapping[str, _Field]:
 def _field(info: inspect.Field, annotation: Any) -> _Field:
     meta = info.type if isinstance(info.type, inspect.Metadata) else None
     extra = (meta and meta.extra) or {}
+    schema = (meta and meta.extra_json_schema) or {}
     return _Field(
         name=info.name,
         annotation=annotation,
         info=info,
-        description=((meta and meta.extra_json_schema) or {}).get("description", ""),
+        description=schema.get("description", ""),
+        example=str(schema.get("examples", [""])[0]),
         type_name=extra.get("type") or _choices(annotation) or _type_name(info.type),
         reader=extra.get("read"),
     )

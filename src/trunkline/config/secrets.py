@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -57,18 +58,19 @@ def create_private(path: Path, content: bytes) -> bool:
     if path.exists():
         return False
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(draft)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink(missing_ok=True)
+    with _draft(path, content) as draft:
+        try:
+            path.hardlink_to(draft)  # unlike a rename, it fails if another was first
+        except FileExistsError:
+            return False
     return True
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Writes a file that only its owner may read, in place of any that is there. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _draft(path, content) as draft:
+        draft.replace(path)
 
 
 def readable_by_others(path: Path) -> bool:
@@ -84,3 +86,17 @@ def _checked(text: str, source: str) -> bytes:
             f"{source}: expected a secret of at least {_MIN_SECRET} characters, as from 'openssl rand -hex 32'"
         )
     return text.encode()
+
+
+@contextmanager
+def _draft(path: Path, content: bytes) -> Iterator[Path]:
+    """Writes a private file beside ``path``; what is left of it in the end is removed."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)

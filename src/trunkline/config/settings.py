@@ -46,7 +46,7 @@ class Secret:
 
 
 def _doc(
-    text: str, *, read: Callable[[Any], Any] | None = None, type: str | None = None, **limits: Any
+    text: str, *, read: Callable[[Any], Any] | None = None, type: str | None = None, **more: Any
 ) -> Meta:
     """Says what a key does, which range it has and, where TOML's type is not ours, who reads it.
 
@@ -54,7 +54,7 @@ def _doc(
     expected; ``type`` is the name of what it takes.
     """
     extra = {"read": read, "type": type} if read else None
-    return Meta(description=text, extra=extra, **limits)
+    return Meta(description=text, extra=extra, **more)
 
 
 def _secret(text: str) -> Meta:
@@ -168,7 +168,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 64
     temperature: Annotated[
         Annotated[float, Meta(ge=0, le=2)] | None,
-        _doc("Temperature where a request gives none; unset is the model's own."),
+        _doc("Temperature where a request gives none; unset is the model's own.", examples=[1.0]),
     ] = None
     max_tokens: Annotated[
         int,
@@ -321,8 +321,9 @@ class MCPSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration, checked, with its secrets resolved.
 
-    ``file`` is the file it was read from, if any; ``sources`` says for each dotted key that was
-    set elsewhere by which variable or flag; ``warnings`` are sentences for the operator.
+    ``file`` is the file it was read from, if any; ``sources`` says for each dotted key of a section
+    that was set whether by the file (its path), a variable (its name) or a flag ("flag");
+    ``warnings`` are sentences for the operator.
     """
 
     server: ServerSettings = ServerSettings()
