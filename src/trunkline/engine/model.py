@@ -195,8 +195,11 @@ def _check_split(parts: tuple[Path, ...], headers: list[gguf.Header]) -> None:
                 f"it is one of {count} parts by its content and one of {len(parts)} by its name; "
                 "keep the names NAME-00001-of-0000N.gguf",
             )
-        if header.values.get("split.no", 0) != number:
-            raise _bad(part, f"its content is that of part {header.values['split.no']}")
+        found = header.values.get("split.no", 0)
+        if found != number:  # counted from 0; the names count from 1
+            raise _bad(
+                part, f"its content is that of another part (split.no {found}, not {number})"
+            )
     tensors = sum(header.tensors for header in headers)
     expected = headers[0].values.get("split.tensors.count", tensors)
     if tensors != expected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import sys
 import time
@@ -33,6 +34,7 @@ _HEALTHY_AFTER_S = 60.0
 _CLOSE_TIMEOUT_S = 2.0
 _MISSES = 3
 _LOG_LINES, _LOG_LINE_LENGTH = 20, 500
+_ERROR_LINE = re.compile(r"[\d.]+ E\s+(.+)")  # time, level, text
 # The child runs native code on callers' input: it gets none of the secrets in our environment.
 _ENVIRONMENT = (
     "PATH", "HOME", "LANG", "LC_", "TMP", "TEMP", "SYSTEMROOT", "LD_", "DYLD_", "PYTHON",
@@ -100,9 +102,11 @@ class Supervisor:
 
     async def __aexit__(self, *_: object) -> None:
         self._running.cancel()
-        await self._tasks.__aexit__(None, None, None)
-        await self._session.close()
-        self._turn_off("the embedded engine has been stopped")
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            await self._session.close()
+            self._turn_off("the embedded engine has been stopped")
 
     @property
     def state(self) -> State:
@@ -228,10 +232,8 @@ class Supervisor:
         log.error("engine_start_failed", error=error, log=list(lines))
         if self._settled.is_set():
             return  # it ran before: try again
-        detail = "".join(f"\n  {line}" for line in list(lines)[-5:])
-        self._failure = StartError(
-            f"the engine cannot load {self.model.file.path}: {error}{detail}"
-        )
+        cause = _first_error(lines) or error
+        self._failure = StartError(f"the engine cannot load {self.model.file.path}: {cause}")
         self._turn_off("the embedded engine could not start; its operator finds why in the log")
         self._settled.set()
 
@@ -291,6 +293,11 @@ async def _follow_log(child: Process, lines: deque[str]) -> None:
             text = line[:_LOG_LINE_LENGTH].decode(errors="replace")
             lines.append(text)
             log.debug("engine_log", line=text)
+
+
+def _first_error(lines: deque[str]) -> str | None:
+    """Returns what llama.cpp complained of first: later lines only pass the failure on."""
+    return next((found[1] for line in lines if (found := _ERROR_LINE.match(line))), None)
 
 
 async def _end(child: Process) -> None:
