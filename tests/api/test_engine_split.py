@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from trunkline.engine.client import Completion, Done, EngineClient, Piece
+from trunkline.engine.client import Completion, Done, EngineClient, Piece, Progress
 from trunkline.engine.model import NANO, Model, open_file, open_model
 from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import StartError
@@ -115,7 +115,7 @@ def parts(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def reply(model: Model) -> list[Piece | Done]:
+def reply(model: Model) -> list[Progress | Piece | Done]:
     """What a model says to a short prompt, with its confidence in every token."""
 
     async def main():
@@ -153,7 +153,7 @@ def test_parts_that_were_mixed_up_are_refused(parts):
     swapped = parts[1].read_bytes()
     parts[1].write_bytes(parts[2].read_bytes())
     parts[2].write_bytes(swapped)
-    with pytest.raises(StartError, match=r"tiny-00002-of-00003\.gguf .* split\.no 2, not 1"):
+    with pytest.raises(StartError, match=r"tiny-00002-of-00003\.gguf .*split\.no 2, not 1"):
         open_file(parts[0])
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from trunkline.engine.client import Completion, Done, EngineClient, Piece
+from trunkline.engine.client import Completion, Done, EngineClient, Piece, Progress
 from trunkline.engine.endpoint import Endpoint
 from trunkline.errors import EngineUnavailable, InvalidRequest, UpstreamError
 
@@ -76,14 +76,14 @@ def endpoint(port: int, pid: int) -> Endpoint:
     )
 
 
-async def output(client: EngineClient, completion: Completion) -> list[Piece | Done]:
+async def output(client: EngineClient, completion: Completion) -> list[Progress | Piece | Done]:
     async with client.complete(completion) as reads:
         return [piece async for read in reads for piece in read]
 
 
 def run(
     script: Script, completion: Completion | None = None, **options: float
-) -> list[Piece | Done]:
+) -> list[Progress | Piece | Done]:
     async def main():
         async with client_of(script, **options) as client:
             return await output(client, completion or Completion(prompt=[1]))
@@ -92,10 +92,14 @@ def run(
 
 
 def test_a_stream_cut_at_any_byte_gives_the_same_pieces():
-    stream = b'data: {"tokens":[0],"prompt_progress":{"total":9,"processed":4}}\n\n' + HELLO + END
+    stream = (
+        b'data: {"tokens":[0],"prompt_progress":{"total":9,"cache":4,"processed":5}}\n\n'
+        + HELLO
+        + END
+    )
     for cut in range(1, len(stream)):
         writes = [STREAM, chunked(stream[:cut]), chunked(stream[cut:]), b"0\r\n\r\n"]
-        assert run(Script([*writes])) == WHOLE
+        assert run(Script([*writes])) == [Progress(prompt_tokens=9, cached_tokens=4), *WHOLE]
 
 
 def test_pieces_that_arrive_together_leave_together():
