@@ -117,6 +117,16 @@ def test_an_empty_assistant_message_says_nothing():
     assert history_of([USER, {"role": "assistant", "content": ""}]) == history_of([USER])
 
 
+def test_an_empty_instruction_says_nothing():
+    nothing = {"role": "developer", "content": ""}
+    assert history_of([nothing, USER, nothing]) == history_of([USER])
+
+
+def test_a_call_without_an_id_is_shown_though_nothing_can_answer_it():
+    nameless = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    assert "to=functions.f <|constrain|>json<|message|>{}<|call|>" in text_of([USER, nameless])
+
+
 def test_a_call_without_arguments_has_an_empty_object():
     messages = [USER, {"role": "assistant", "tool_calls": [call(arguments="")]}, result()]
     assert "<|constrain|>json<|message|>{}<|call|>" in text_of(messages)
