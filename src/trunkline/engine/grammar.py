@@ -20,6 +20,10 @@ MAX_BYTES = 131_072
 """Largest grammar that is compiled, in bytes."""
 COMPILE_TIMEOUT_S = 5.0
 
+_ECHO = re.compile(r"\s*(\d+ \||\^)")  # llguidance repeats the grammar, which the caller never wrote
+_POSITION = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
+_LARGEST = 1_000_000_000
+
 _HEAD = "%llguidance {}\nstart: "
 # Flexible white space lets a small model loop over blanks; these are the separators it was taught.
 _LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
@@ -30,7 +34,7 @@ def json_grammar(schema: Mapping[str, Any], *, strict: bool, string_cap: int | N
 
     Keywords that a grammar cannot express (``not``, ``uniqueItems``, unknown formats) are refused by
     ``compile_grammar`` if ``strict``, else left unenforced. ``string_cap`` bounds the characters of
-    strings that have no bound of their own.
+    strings, and bounds integers, that have no bound of their own: a tiny model loops inside them.
     """
     wanted = dict(schema) if string_cap is None else capped(schema, string_cap)
     wanted["x-guidance"] = {**_LAYOUT, "lenient": not strict}
@@ -76,23 +80,29 @@ def _refusal(grammar: str) -> str:
         report: str = LLMatcher.validate_grammar(grammar, None)
     except ValueError as error:
         report = str(error)
-    return " ".join(report.split())[:300]
+    lines = [line for line in report.splitlines() if not _ECHO.match(line)]
+    return _POSITION.sub("", " ".join(" ".join(lines).split()))[:300]
 
 
 # Where a schema holds further schemas: under these keys a schema, a list or a mapping of them.
 _ONE = ("items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else")
 _MANY = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_BOUNDED = {"maxLength", "enum", "const", "pattern", "format"}
+_BOUNDED = {
+    "maxLength", "enum", "const", "pattern", "format",
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+}  # fmt: skip
 
 
 def capped(schema: Mapping[str, Any], cap: int) -> dict[str, Any]:
-    """Returns the schema with ``maxLength`` on every string that nothing else bounds."""
+    """Returns the schema with a bound on every string and integer that has none."""
     out = dict(schema)
     kind = out.get("type")
     is_string = kind == "string" or (isinstance(kind, list) and "string" in kind)
     if is_string and not _BOUNDED & out.keys():
         out["maxLength"] = max(cap, out.get("minLength", 0))
+    if kind == "integer" and not _BOUNDED & out.keys():
+        out |= {"minimum": -_LARGEST, "maximum": _LARGEST}
     for key in _ONE:
         if isinstance(out.get(key), Mapping):
             out[key] = capped(out[key], cap)

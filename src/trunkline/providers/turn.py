@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -103,15 +103,18 @@ class Turn:
         self._refused = False  # the model began a call though there are no tools
         self._over = False
         self._end: Marker | None = None  # how the model ended the turn
+        self._segment = _Segment.FREE
+        self._header_complete = False  # the current segment ended with a real <|message|>
         self._body: list[str] = []  # the current segment's text
         self._done: Done | None = None  # the current segment's end
         self._predicted = 0  # the current segment's tokens so far
 
-    async def run(self) -> AsyncIterator[list[Spoken]]:
+    async def run(self) -> AsyncGenerator[list[Spoken], None]:
         """Yields what arrives together, together. Raises what ``EngineClient.complete`` raises."""
         if not self._rules.think and (self._rules.must_call or not self._rules.tools):
             yield self._write_header(call=self._rules.must_call)
         while (segment := self._next_segment()) is not None:
+            self._segment, self._header_complete = segment, False
             self._body, self._done, self._predicted = [], None, 0
             async with self._client.complete(self._completion(segment)) as output:
                 async for pieces in output:
@@ -196,6 +199,8 @@ class Turn:
         deltas = self._add_text(text)
         if marker in _ENDS:
             self._end = marker
+        elif marker is Marker.MESSAGE and self._segment is _Segment.HEADER:
+            self._header_complete = True
         elif marker is not None:
             deltas += self._add_marker(marker)
         if not self._rules.tools and any(isinstance(d, harmony.CallStart) for d in deltas):
@@ -278,8 +283,11 @@ class Turn:
 
     def _end_header(self) -> list[Spoken]:
         """The model has written ``<|message|>``, or text that spells it; is its header allowed?"""
-        if self._parser.in_body:
+        if not self._header_complete:
             return self._until_stop(self._spoken(self._add_text(Marker.MESSAGE.value)))
+        if self._parser.in_body:  # out of place
+            self._add_marker(Marker.MESSAGE)
+            return []
         deltas = self._add_marker(Marker.MESSAGE)
         header = self._parser.header
         if header is None:

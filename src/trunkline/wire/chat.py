@@ -40,7 +40,10 @@ class ReasoningOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChatParameters(Struct, kw_only=True):
-    """Every known top-level field, typed and with its range. ``Raw`` where only a provider looks inside."""
+    """Every known top-level field, typed and with its range.
+
+    ``Raw`` where only a provider looks inside; an empty one is absent.
+    """
 
     model: Annotated[str, Meta(min_length=1, max_length=512)]
     messages: Raw
@@ -59,38 +62,38 @@ class ChatParameters(Struct, kw_only=True):
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    tools: Raw | None = None
-    tool_choice: Raw | None = None
+    tools: Raw = Raw()
+    tool_choice: Raw = Raw()
     parallel_tool_calls: bool | None = None
-    response_format: Raw | None = None
+    response_format: Raw = Raw()
     reasoning_effort: Effort | None = None
 
     user: str | None = None
-    metadata: Raw | None = None
+    metadata: Raw = Raw()
     store: bool | None = None
     service_tier: str | None = None
-    prediction: Raw | None = None
+    prediction: Raw = Raw()
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
-    audio: Raw | None = None
+    audio: Raw = Raw()
     modalities: list[str] | None = None
-    functions: Raw | None = None
-    function_call: Raw | None = None
-    web_search_options: Raw | None = None
+    functions: Raw = Raw()
+    function_call: Raw = Raw()
+    web_search_options: Raw = Raw()
 
     top_k: Annotated[int, Meta(ge=-1)] | None = None
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
     reasoning: ReasoningOptions | None = None
-    chat_template_kwargs: Raw | None = None
-    provider: Raw | None = None
-    guided_json: Raw | None = None
-    guided_choice: Raw | None = None
+    chat_template_kwargs: Raw = Raw()
+    provider: Raw = Raw()
+    guided_json: Raw = Raw()
+    guided_choice: Raw = Raw()
     guided_regex: str | None = None
-    guided_grammar: Raw | None = None
+    guided_grammar: Raw = Raw()
 
 
 class Fate(enum.StrEnum):
@@ -386,9 +389,9 @@ _Tools = Annotated[list[Tool], Meta(max_length=128)]
 _decode_tools: Callable[[Raw], list[Tool]] = msgspec.json.Decoder(_Tools).decode
 
 
-def decode_tools(raw: Raw | None) -> list[Tool]:
+def decode_tools(raw: Raw) -> list[Tool]:
     """Decodes ``tools``. Raises InvalidRequest for wrong shapes and for names given twice."""
-    if raw is None:
+    if not raw:
         return []
     try:
         tools = _decode_tools(raw)
@@ -435,9 +438,9 @@ class _Choice(Struct):
 _decode_choice = msgspec.json.Decoder(Literal["none", "auto", "required"] | _Choice).decode
 
 
-def decode_tool_choice(raw: Raw | None, tools: list[Tool]) -> ToolChoice:
+def decode_tool_choice(raw: Raw, tools: list[Tool]) -> ToolChoice:
     """Decodes ``tool_choice`` against the tools. Raises InvalidRequest if it names none of them."""
-    if raw is None:
+    if not raw:
         return ToolChoice(allowed=tuple(tools), required=False)
     try:
         choice = _decode_choice(raw)
@@ -508,9 +511,9 @@ class ResponseFormat(Struct, kw_only=True):
 _decode_format = msgspec.json.Decoder(ResponseFormat).decode
 
 
-def decode_response_format(raw: Raw | None) -> JSONSchemaFormat | None:
+def decode_response_format(raw: Raw) -> JSONSchemaFormat | None:
     """Decodes ``response_format`` to the schema that the answer follows; None is free text."""
-    if raw is None:
+    if not raw:
         return None
     try:
         wanted = _decode_format(raw)
