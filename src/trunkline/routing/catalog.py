@@ -1,0 +1,231 @@
+"""The catalog: which deployments offer a model, and what a model's name asks for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from trunkline.accounts.pricing import Price
+from trunkline.config import ModelSettings, ProviderSettings, Settings
+from trunkline.errors import InvalidRequest, ModelNotFound
+from trunkline.routing import policy
+from trunkline.routing.deployment import LOCAL, Deployment
+from trunkline.routing.policy import Policy, Wishes
+
+WELL_KNOWN = frozenset(
+    [
+        "baseten",
+        "bedrock",
+        "cerebras",
+        "cloudflare",
+        "databricks",
+        "deepinfra",
+        "fireworks-ai",
+        "groq",
+        "hf-inference",
+        "hyperbolic",
+        "nebius",
+        "novita",
+        "nscale",
+        "openrouter",
+        "ovhcloud",
+        "sambanova",
+        "scaleway",
+        "together",
+        "vertex",
+        "wandb",
+    ]
+)
+"""Providers that a suffix may name although the configuration does not."""
+
+_MAX_NAME = 256  # characters; a longer name is no model's, and is not compared or quoted whole
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What the relay is to try, in order."""
+
+    asked: str
+    model: str
+    suffix: str | None
+    deployments: tuple[Deployment, ...]
+
+
+class Catalog:
+    """Every deployment there is, by the name of its model.
+
+    ``inactive`` says of each configured provider that may not be used why, as an end of the sentence
+    "provider 'x' …". In ``demo`` mode the first deployment answers for every ``org/name``.
+    """
+
+    def __init__(
+        self,
+        deployments: Iterable[Deployment],
+        *,
+        inactive: Mapping[str, str] | None = None,
+        preferred: Sequence[str] = (),
+        demo: bool = False,
+    ) -> None:
+        by_model: dict[str, list[Deployment]] = {}
+        for deployment in deployments:
+            by_model.setdefault(deployment.model, []).append(deployment)
+        self._by_model = {model: tuple(found) for model, found in by_model.items()}
+        self._active = {d.provider for found in by_model.values() for d in found}
+        self._inactive = dict(inactive or {})
+        self._demo = demo
+        self._policies: dict[str, Policy] = {
+            # Until speed is measured, the order of the configuration stands in for it.
+            "fastest": policy.as_configured,
+            "cheapest": policy.cheapest,
+            "preferred": policy.preferring(preferred),
+            "local": policy.local,
+        }
+
+    def models(self) -> Mapping[str, tuple[Deployment, ...]]:
+        """Returns each public model with the deployments that offer it."""
+        return self._by_model
+
+    def resolve(self, name: str, wishes: Wishes | None = None) -> Plan:
+        """Returns the plan for a model's name with an optional ``:policy`` or ``:provider``.
+
+        Raises ModelNotFound with the closest names, or InvalidRequest if the provider it names
+        cannot be asked (``provider_not_configured``) or nobody is left (``no_matching_provider``).
+        """
+        model, suffix = self._split(name)
+        if self._demo and (answer := self._demo_deployment(model)):
+            return Plan(name, model, suffix, (answer,))
+        if suffix is not None and suffix not in self._policies:
+            self._check_provider(suffix)
+        offers = self._by_model.get(model)
+        if offers is None:
+            raise self._unknown(model)
+        chosen = self._policy(suffix)(offers)
+        if not chosen:
+            raise _nobody_left(model, suffix, offers)
+        if wishes is not None:
+            chosen = wishes.apply(chosen)
+        return Plan(name, model, suffix, tuple(chosen))
+
+    def _split(self, name: str) -> tuple[str, str | None]:
+        """Splits at the last colon if a policy or a known provider follows; else it is the id's."""
+        model, colon, suffix = name.rpartition(":")
+        if colon and model and (suffix in self._policies or self._knows(suffix)):
+            return model, suffix
+        return name, None
+
+    def _knows(self, provider: str) -> bool:
+        return provider in self._active or provider in self._inactive or provider in WELL_KNOWN
+
+    def _policy(self, suffix: str | None) -> Policy:
+        if suffix is None:
+            return self._policies["fastest"]
+        return self._policies.get(suffix) or policy.pinned(suffix)
+
+    def _check_provider(self, provider: str) -> None:
+        if provider in self._active:
+            return
+        reason = self._inactive.get(provider, f"is not configured; add [providers.{provider}]")
+        raise InvalidRequest(
+            f"provider '{provider}' {reason}", code="provider_not_configured", param="model"
+        )
+
+    def _demo_deployment(self, model: str) -> Deployment | None:
+        organisation, _, rest = model.partition("/")
+        if model in self._by_model or (organisation and rest):
+            return next((d for offers in self._by_model.values() for d in offers), None)
+        return None
+
+    def _unknown(self, model: str) -> ModelNotFound:
+        near: list[str] = []
+        if len(model) <= _MAX_NAME:
+            by_lower = {known.lower(): known for known in self._by_model}
+            found = difflib.get_close_matches(model.lower(), by_lower, n=3)
+            near = [by_lower[lower] for lower in found]
+        hint = f"did you mean {_either(near)}? " if near else ""
+        return ModelNotFound(
+            f"unknown model '{_shortened(model)}'; {hint}see GET /v1/models", param="model"
+        )
+
+
+def catalog_of(settings: Settings, *, engine: Deployment | None, demo: bool = False) -> Catalog:
+    """Returns the catalog of a configuration and the embedded engine's model, if it runs.
+
+    In ``demo`` mode the engine is all there is: configured providers are not used.
+    """
+    own = [engine] if engine is not None else []
+    if demo:
+        return Catalog(own, demo=True)
+    deployments = [
+        _deployment(model, offer, name, provider)
+        for name, provider in settings.providers.items()
+        if provider.active
+        for model, offer in provider.models.items()
+    ]
+    inactive = {
+        name: _inactive_because(name, provider)
+        for name, provider in settings.providers.items()
+        if not (provider.active and provider.models)
+    }
+    return Catalog([*own, *deployments], inactive=inactive, preferred=settings.routing.preferred)
+
+
+def engine_deployment(model: str, *, context: int, max_output: int | None = None) -> Deployment:
+    """Returns the embedded engine's deployment of its model, which costs nothing."""
+    return Deployment(
+        model=model,
+        provider=LOCAL,
+        upstream_model=model,
+        price=Price(input=0, output=0),
+        context=context,
+        max_output=max_output,
+        local=True,
+    )
+
+
+def _deployment(
+    model: str, offer: ModelSettings, name: str, provider: ProviderSettings
+) -> Deployment:
+    return Deployment(
+        model=model,
+        provider=name,
+        upstream_model=offer.id or model,
+        price=_price(offer),
+        context=offer.context,
+        max_output=offer.max_output,
+        local=provider.local,
+    )
+
+
+def _price(offer: ModelSettings) -> Price | None:
+    if offer.input is None or offer.output is None:
+        return None
+    return Price(input=offer.input, output=offer.output, cached_input=offer.cached_input)
+
+
+def _inactive_because(name: str, provider: ProviderSettings) -> str:
+    if not provider.enabled:
+        return f"is disabled; set [providers.{name}] enabled = true"
+    if not provider.active:
+        source = provider.api_key_env or provider.api_key_file or "api_key"
+        return f"has no key; set {source}"
+    return f"offers no models; add [providers.{name}.models]"
+
+
+def _nobody_left(model: str, suffix: str | None, offers: Sequence[Deployment]) -> InvalidRequest:
+    providers = ", ".join(offer.provider for offer in offers)
+    what = "no local deployment" if suffix == LOCAL else f"provider '{suffix}' does not offer"
+    verb = " offers" if suffix == LOCAL else ""
+    return InvalidRequest(
+        f"{what}{verb} '{_shortened(model)}'; it is offered by {providers}",
+        code="no_matching_provider",
+        param="model",
+    )
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(f"'{name}'" for name in names)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"

@@ -1,0 +1,26 @@
+"""A deployment: what routing orders and the relay tries."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trunkline.accounts.pricing import Price
+
+LOCAL = "local"
+"""The embedded engine's name among the providers, and the policy that keeps to one's own machines."""
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A model at a provider. ``price`` is None where the list price is unknown."""
+
+    model: str
+    """The public name that clients ask for."""
+    provider: str
+    upstream_model: str
+    """The provider's own id of the model."""
+    price: Price | None = None
+    context: int | None = None
+    """Tokens of prompt and completion together."""
+    max_output: int | None = None
+    local: bool = False
+    """On a machine of one's own: what the `local` policy keeps to."""

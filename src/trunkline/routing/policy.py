@@ -1,0 +1,175 @@
+"""Policies: pure functions that order deployments or leave some out. The relay tries what remains.
+
+Sorting is stable, so policies compose by being applied one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from trunkline.errors import InvalidRequest
+from trunkline.routing.deployment import Deployment
+from trunkline.wire.chat import translated
+
+Policy = Callable[[Sequence[Deployment]], Sequence[Deployment]]
+
+_NANO = 1_000_000_000
+
+
+def as_configured(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
+    """Keeps the order of the configuration, the embedded engine first."""
+    return deployments
+
+
+def cheapest(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
+    """Orders by list price at three prompt tokens to one completion token; unpriced ones last."""
+
+    def price(deployment: Deployment) -> tuple[bool, int]:
+        listed = deployment.price
+        return (False, 3 * listed.input + listed.output) if listed else (True, 0)
+
+    return sorted(deployments, key=price)
+
+
+def local(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
+    """Keeps those on one's own machines."""
+    return [deployment for deployment in deployments if deployment.local]
+
+
+def preferring(providers: Sequence[str]) -> Policy:
+    """Returns the policy that puts these providers first, in this order."""
+    ranks = {provider: rank for rank, provider in enumerate(providers)}
+
+    def preferred(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
+        return sorted(deployments, key=lambda d: ranks.get(d.provider, len(ranks)))
+
+    return preferred
+
+
+def pinned(provider: str) -> Policy:
+    """Returns the policy that keeps one provider."""
+
+    def pin(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
+        return [deployment for deployment in deployments if deployment.provider == provider]
+
+    return pin
+
+
+class MaxPrice(Struct, frozen=True, forbid_unknown_fields=True):
+    """The most that 1M tokens may cost, in USD. Prices per request and image are not known here."""
+
+    prompt: Annotated[float, Meta(ge=0)] | None = None
+    completion: Annotated[float, Meta(ge=0)] | None = None
+    request: Any = None
+    image: Any = None
+
+
+class Wishes(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``provider`` object of a request, as OpenRouter documents it.
+
+    Source: https://openrouter.ai/docs/guides/routing/provider-selection. A field typed ``Any`` is
+    known but cannot be honoured; `decode_wishes` refuses it by name unless it asks for nothing.
+    """
+
+    order: list[str] | None = None
+    only: list[str] | None = None
+    ignore: list[str] | None = None
+    sort: Literal["price", "throughput", "latency"] | None = None
+    max_price: MaxPrice | None = None
+    allow_fallbacks: bool | None = None
+    require_parameters: bool | None = None
+    data_collection: Literal["allow", "deny"] | None = None
+    zdr: bool | None = None
+    quantizations: Any = None
+    enforce_distillable_text: Any = None
+    preferred_min_throughput: Any = None
+    preferred_max_latency: Any = None
+
+    def apply(self, deployments: Sequence[Deployment]) -> Sequence[Deployment]:
+        """Returns what is left, in the wished order.
+
+        Raises InvalidRequest that names what removed each, if nothing is left.
+        """
+        left = [d for d in deployments if self._objection(d) is None]
+        if not left:
+            raise InvalidRequest(
+                "the request's provider filters leave no deployment: "
+                + ", ".join(f"{d.provider} ({self._objection(d)})" for d in deployments),
+                code="no_matching_provider",
+                param="provider",
+            )
+        if self.sort == "price":
+            left = list(cheapest(left))
+        if self.order:
+            left = list(preferring(self.order)(left))
+        if self.allow_fallbacks is False and not self.order:
+            return left[:1]
+        return left
+
+    def _objection(self, deployment: Deployment) -> str | None:
+        provider = deployment.provider
+        if self.only is not None and provider not in self.only:
+            return "not in provider.only"
+        if self.ignore is not None and provider in self.ignore:
+            return "in provider.ignore"
+        if self.allow_fallbacks is False and self.order and provider not in self.order:
+            return "not in provider.order, without fallbacks"
+        if self.max_price is not None and not _affordable(deployment, self.max_price):
+            return "above provider.max_price" if deployment.price else "without a list price"
+        return None
+
+
+def decode_wishes(raw: Raw | bytes | None) -> Wishes:
+    """Decodes the request's ``provider`` object; absent is no wishes.
+
+    Raises InvalidRequest that names the field: for a wrong shape, or for what this router knows but
+    cannot honour.
+    """
+    if raw is None:
+        return _NO_WISHES
+    try:
+        wishes = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise translated(error, at="provider") from error
+    for name in _unhonoured(wishes):
+        raise InvalidRequest(
+            f"'provider.{name}' is known but not supported here; leave it out",
+            code="unsupported_parameter",
+            param=f"provider.{name}",
+        )
+    return wishes
+
+
+def _unhonoured(wishes: Wishes) -> list[str]:
+    asked = {
+        "sort": wishes.sort in ("throughput", "latency"),
+        "max_price.request": wishes.max_price and wishes.max_price.request,
+        "max_price.image": wishes.max_price and wishes.max_price.image,
+        "require_parameters": wishes.require_parameters,
+        "data_collection": wishes.data_collection == "deny",
+        "zdr": wishes.zdr,
+        "quantizations": wishes.quantizations,
+        "enforce_distillable_text": wishes.enforce_distillable_text,
+        "preferred_min_throughput": wishes.preferred_min_throughput,
+        "preferred_max_latency": wishes.preferred_max_latency,
+    }
+    return [name for name, value in asked.items() if value]
+
+
+def _affordable(deployment: Deployment, most: MaxPrice) -> bool:
+    if most.prompt is None and most.completion is None:
+        return True
+    price = deployment.price
+    return (
+        price is not None
+        and (most.prompt is None or price.input <= most.prompt * _NANO)
+        and (most.completion is None or price.output <= most.completion * _NANO)
+    )
+
+
+_decode = msgspec.json.Decoder(Wishes).decode
+_NO_WISHES = Wishes()

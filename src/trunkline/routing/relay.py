@@ -1,0 +1,145 @@
+"""The relay: try a plan's deployments in order until one commits. The only loop that fails over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from trunkline.errors import (
+    APIError,
+    InvalidRequest,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from trunkline.log import get_logger
+from trunkline.providers.base import Call, Provider, Reply
+from trunkline.routing.catalog import Plan
+from trunkline.routing.deployment import Deployment
+
+log = get_logger()
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of one deployment. ``outcome`` is ``committed`` or, in our words, what happened."""
+
+    provider: str
+    upstream_model: str
+    outcome: str
+    status: int | None = None
+    ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Who answers, what, and every attempt until then; the last one committed."""
+
+    deployment: Deployment
+    reply: Reply
+    attempts: Sequence[Attempt]
+
+
+class Relay:
+    """Reaches providers by their names."""
+
+    def __init__(self, *, providers: Mapping[str, Provider]) -> None:
+        self._providers = providers
+
+    @asynccontextmanager
+    async def open(self, plan: Plan, call: Call, /) -> AsyncIterator[Answer]:
+        """Enters with the first deployment that commits; leaving hangs up.
+
+        ``call.model`` is overruled by each deployment's own. Nothing is retried once one has
+        committed: what breaks off later is an UpstreamError out of the reply's chunks.
+
+        Raises UpstreamFailed or UpstreamTimeout, listing every attempt, if none commits; the
+        provider's APIError if the request itself is at fault or nobody else was there to try.
+        """
+        async with AsyncExitStack() as stack:
+            yield await self._first(stack, plan, call)
+
+    async def _first(self, stack: AsyncExitStack, plan: Plan, call: Call) -> Answer:
+        failures: list[_Failure] = []
+        for deployment in plan.deployments:
+            provider = self._providers[deployment.provider]
+            attempted = replace(call, model=deployment.upstream_model)
+            started = time.perf_counter()
+            try:
+                reply = await stack.enter_async_context(provider.open(attempted))
+            except (UpstreamError, APIError) as error:
+                failure = _Failure(deployment, error, _ms_since(started))
+                log.warning("attempt_failed", request_id=call.request_id, **failure.fields())
+                if failure.final:
+                    raise _told_caller(error) from error
+                failures.append(failure)
+            else:
+                committed = Attempt(
+                    provider=deployment.provider,
+                    upstream_model=deployment.upstream_model,
+                    outcome="committed",
+                    ms=_ms_since(started),
+                )
+                return Answer(deployment, reply, [*(f.attempt() for f in failures), committed])
+        raise _all_failed(failures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    deployment: Deployment
+    error: UpstreamError | APIError
+    ms: float
+
+    @property
+    def final(self) -> bool:
+        """Whether the request itself is at fault, so that nobody else would answer it either."""
+        if isinstance(self.error, UpstreamError):
+            return not self.error.retryable
+        return self.error.status < 500 and self.error.status != 429
+
+    @property
+    def timed_out(self) -> bool:
+        return isinstance(self.error, UpstreamError) and self.error.timed_out
+
+    @property
+    def outcome(self) -> str:
+        return self.error.public if isinstance(self.error, UpstreamError) else self.error.message
+
+    def attempt(self) -> Attempt:
+        return Attempt(
+            provider=self.deployment.provider,
+            upstream_model=self.deployment.upstream_model,
+            outcome=self.outcome,
+            status=self.error.status,
+            ms=self.ms,
+        )
+
+    def fields(self) -> dict[str, object]:
+        """What the log says of it: the upstream's own words too."""
+        return {**msgspec.structs.asdict(self.attempt()), "reason": self.error.message}
+
+
+def _told_caller(error: UpstreamError | APIError) -> APIError:
+    """Gives the caller what the provider said of the request, with its status."""
+    if isinstance(error, APIError):
+        return error
+    mistake = InvalidRequest(error.public, code=error.code, param=error.param)
+    mistake.status = error.status or 400
+    return mistake
+
+
+def _all_failed(failures: Sequence[_Failure]) -> APIError:
+    only = failures[0].error if len(failures) == 1 else None
+    if isinstance(only, APIError):
+        return only
+    kind = UpstreamTimeout if all(failure.timed_out for failure in failures) else UpstreamFailed
+    tried = "; ".join(f"{failure.deployment.provider} {failure.outcome}" for failure in failures)
+    waits = [s for failure in failures if (s := failure.error.retry_after_s) is not None]
+    return kind(f"{kind.__doc__}: {tried}", retry_after_s=min(waits, default=None))
+
+
+def _ms_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)

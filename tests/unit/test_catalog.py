@@ -1,0 +1,276 @@
+"""Model names, the catalog, the policies, and a request's wishes about providers."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from trunkline.accounts.pricing import Price
+from trunkline.config import ModelSettings, ProviderSettings, RoutingSettings, Secret, Settings
+from trunkline.errors import APIError, InvalidRequest, ModelNotFound
+from trunkline.routing import (
+    Catalog,
+    Deployment,
+    Wishes,
+    catalog_of,
+    decode_wishes,
+    engine_deployment,
+)
+from trunkline.routing.policy import cheapest
+
+OSS = "openai/gpt-oss-120b"
+NANO = engine_deployment("trunkline/gpt-oss-nano", context=4096)
+
+
+def deployment(provider, *, model=OSS, price=None, local=False):
+    listed = Price(input=price[0], output=price[1]) if price else None
+    return Deployment(
+        model=model, provider=provider, upstream_model=model, price=listed, local=local
+    )
+
+
+def catalog():
+    return Catalog(
+        [
+            NANO,
+            deployment("groq", price=(150_000_000, 600_000_000)),
+            deployment("novita", price=(50_000_000, 250_000_000)),
+            deployment("desk", local=True),
+            deployment("groq", model="openai/gpt-oss-20b"),
+            deployment("groq", model="tagged:8b"),
+        ],
+        inactive={"cerebras": "has no key; set CEREBRAS_API_KEY"},
+        preferred=["desk", "novita"],
+    )
+
+
+def providers(plan):
+    return [d.provider for d in plan.deployments]
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        (OSS, ["groq", "novita", "desk"]),
+        (f"{OSS}:fastest", ["groq", "novita", "desk"]),
+        (f"{OSS}:cheapest", ["novita", "groq", "desk"]),
+        (f"{OSS}:preferred", ["desk", "novita", "groq"]),
+        (f"{OSS}:local", ["desk"]),
+        (f"{OSS}:novita", ["novita"]),
+        ("trunkline/gpt-oss-nano", ["local"]),
+        ("trunkline/gpt-oss-nano:local", ["local"]),
+        ("tagged:8b", ["groq"]),
+        ("tagged:8b:groq", ["groq"]),
+    ],
+)
+def test_a_name_and_its_suffix_decide_who_is_tried_in_which_order(name, order):
+    plan = catalog().resolve(name)
+    assert providers(plan) == order
+    assert plan.asked == name
+
+
+def test_a_plan_tells_model_and_suffix_apart():
+    plan = catalog().resolve("tagged:8b:groq")
+    assert (plan.model, plan.suffix) == ("tagged:8b", "groq")
+    assert (catalog().resolve("tagged:8b").suffix) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        (
+            f"{OSS}:together",
+            "provider_not_configured",
+            "provider 'together' is not configured; add [providers.together]",
+        ),
+        (
+            f"{OSS}:cerebras",
+            "provider_not_configured",
+            "provider 'cerebras' has no key; set CEREBRAS_API_KEY",
+        ),
+        (
+            "openai/gpt-oss-20b:novita",
+            "no_matching_provider",
+            "provider 'novita' does not offer 'openai/gpt-oss-20b'; it is offered by groq",
+        ),
+        (
+            "openai/gpt-oss-20b:local",
+            "no_matching_provider",
+            "no local deployment offers 'openai/gpt-oss-20b'; it is offered by groq",
+        ),
+    ],
+)
+def test_a_suffix_that_cannot_be_served_says_why(name, code, message):
+    with pytest.raises(InvalidRequest) as caught:
+        catalog().resolve(name)
+    assert (caught.value.code, caught.value.param, caught.value.message) == (code, "model", message)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "OpenAI/GPT-OSS-120",
+            "unknown model 'OpenAI/GPT-OSS-120'; did you mean 'openai/gpt-oss-120b' or 'openai/gpt-oss-20b'? see GET /v1/models",
+        ),
+        ("zzz", "unknown model 'zzz'; see GET /v1/models"),
+        (f"{OSS}:nobody", None),
+        ("unheard-of:groq", "unknown model 'unheard-of'; see GET /v1/models"),
+        (":groq", None),
+        ("", "unknown model ''; see GET /v1/models"),
+        ("x" * 100_000, None),
+    ],
+)
+def test_an_unknown_model_is_told_the_closest_names(name, message):
+    with pytest.raises(ModelNotFound) as caught:
+        catalog().resolve(name)
+    assert caught.value.param == "model"
+    assert message in (None, caught.value.message)
+    assert len(caught.value.message) < 500
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["openai/gpt-oss-120b", "any/thing:groq", "a/b:c:d", "trunkline/gpt-oss-nano", "x/y:local"],
+)
+def test_in_demo_mode_every_name_with_an_organisation_is_answered_by_the_engine(name):
+    settings = Settings(
+        providers={"groq": ProviderSettings(base_url="http://x", models={OSS: ModelSettings()})}
+    )
+    demo = catalog_of(settings, engine=NANO, demo=True)
+    plan = demo.resolve(name)
+    assert (plan.asked, plan.deployments) == (name, (NANO,))
+    assert list(demo.models()) == ["trunkline/gpt-oss-nano"]
+
+
+@pytest.mark.parametrize("name", ["gpt-4", "/x", "x/", ""])
+def test_in_demo_mode_other_names_stay_unknown(name):
+    with pytest.raises(ModelNotFound):
+        Catalog([NANO], demo=True).resolve(name)
+
+
+def test_the_catalog_of_a_configuration_holds_active_providers_and_the_engine_first():
+    models = {
+        OSS: ModelSettings(id="oss", input=1, cached_input=2, output=3, context=4, max_output=5)
+    }
+    settings = Settings(
+        routing=RoutingSettings(preferred=("b", "a")),
+        providers={
+            "a": ProviderSettings(base_url="http://a", models=models),
+            "b": ProviderSettings(
+                base_url="http://b",
+                api_key=Secret("k"),
+                models={OSS: ModelSettings(input=1)},
+                local=True,
+            ),
+            "off": ProviderSettings(base_url="http://c", enabled=False, models=models),
+            "keyless": ProviderSettings(base_url="http://d", api_key_env="D_KEY", models=models),
+            "bare": ProviderSettings(base_url="http://e"),
+        },
+    )
+    built = catalog_of(settings, engine=NANO)
+    a = Deployment(
+        model=OSS,
+        provider="a",
+        upstream_model="oss",
+        price=Price(input=1, cached_input=2, output=3),
+        context=4,
+        max_output=5,
+    )
+    b = Deployment(model=OSS, provider="b", upstream_model=OSS, local=True)
+    assert built.models() == {"trunkline/gpt-oss-nano": (NANO,), OSS: (a, b)}
+    assert built.resolve(f"{OSS}:preferred").deployments == (b, a)
+    for provider, why in [("off", "disabled"), ("keyless", "D_KEY"), ("bare", "no models")]:
+        with pytest.raises(InvalidRequest, match=why) as caught:
+            built.resolve(f"{OSS}:{provider}")
+        assert caught.value.code == "provider_not_configured"
+
+
+def test_without_engine_and_providers_there_is_nothing():
+    assert catalog_of(Settings(), engine=None).models() == {}
+
+
+def test_cheapest_weighs_prompts_three_to_one_and_puts_the_unpriced_last():
+    cheap_prompt, cheap_completion = deployment("p", price=(1, 10)), deployment("c", price=(4, 2))
+    unknown = deployment("u")
+    assert cheapest([unknown, cheap_completion, cheap_prompt]) == [
+        cheap_prompt,
+        cheap_completion,
+        unknown,
+    ]
+
+
+# Wishes
+
+
+def wishes(**fields):
+    return decode_wishes(msgspec.json.encode(fields))
+
+
+@pytest.mark.parametrize(
+    ("asked", "order"),
+    [
+        ({}, ["groq", "novita", "desk"]),
+        ({"order": ["desk"]}, ["desk", "groq", "novita"]),
+        ({"order": ["desk", "groq"], "allow_fallbacks": False}, ["desk", "groq"]),
+        ({"allow_fallbacks": False}, ["groq"]),
+        ({"only": ["desk", "groq"]}, ["groq", "desk"]),
+        ({"ignore": ["groq"]}, ["novita", "desk"]),
+        ({"sort": "price"}, ["novita", "groq", "desk"]),
+        ({"sort": "price", "order": ["desk"], "ignore": ["groq"]}, ["desk", "novita"]),
+        ({"max_price": {"prompt": 0.05}}, ["novita"]),
+        ({"max_price": {"completion": 0.6}}, ["groq", "novita"]),
+        ({"max_price": {}}, ["groq", "novita", "desk"]),
+        (
+            {"require_parameters": False, "zdr": None, "data_collection": "allow"},
+            ["groq", "novita", "desk"],
+        ),
+    ],
+)
+def test_wishes_filter_and_order(asked, order):
+    assert providers(catalog().resolve(OSS, wishes(**asked))) == order
+
+
+def test_no_wishes_are_no_wishes():
+    assert decode_wishes(None) == Wishes()
+
+
+def test_wishes_that_leave_nobody_say_what_removed_each():
+    asked = wishes(only=["groq", "desk"], ignore=["groq"], max_price={"prompt": 0.01})
+    with pytest.raises(InvalidRequest) as caught:
+        catalog().resolve(OSS, asked)
+    assert (caught.value.code, caught.value.param) == ("no_matching_provider", "provider")
+    assert caught.value.message == (
+        "the request's provider filters leave no deployment: groq (in provider.ignore), "
+        "novita (not in provider.only), desk (without a list price)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "param"),
+    [
+        ({"order": "groq"}, "invalid_type", "provider.order"),
+        ({"order": [1]}, "invalid_type", "provider.order[0]"),
+        ({"sort": "beauty"}, "invalid_value", "provider.sort"),
+        ({"max_price": {"prompt": -1}}, "invalid_value", "provider.max_price.prompt"),
+        ({"max_price": {"image": 1}}, "unsupported_parameter", "provider.max_price.image"),
+        ({"max_price": {"imago": 1}}, "unknown_parameter", "provider.max_price.imago"),
+        ({"allow_fallbacks": "no"}, "invalid_type", "provider.allow_fallbacks"),
+        ({"ordre": []}, "unknown_parameter", "provider.ordre"),
+        ({"sort": "throughput"}, "unsupported_parameter", "provider.sort"),
+        ({"require_parameters": True}, "unsupported_parameter", "provider.require_parameters"),
+        ({"data_collection": "deny"}, "unsupported_parameter", "provider.data_collection"),
+        ({"quantizations": ["fp8"]}, "unsupported_parameter", "provider.quantizations"),
+    ],
+)
+def test_a_wish_of_the_wrong_shape_or_beyond_us_is_refused_by_name(asked, code, param):
+    with pytest.raises(APIError) as caught:
+        wishes(**asked)
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, code, param)
+
+
+@pytest.mark.parametrize("raw", [b"[]", b'"groq"', b"7"])
+def test_wishes_that_are_no_object_are_refused(raw):
+    with pytest.raises(InvalidRequest) as caught:
+        decode_wishes(raw)
+    assert (caught.value.code, caught.value.param) == ("invalid_type", "provider")
