@@ -15,6 +15,7 @@ from trunkline.errors import UpstreamError
 from trunkline.providers.base import Call
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.openai import OpenAIChat
+from trunkline.routing import Deployment, Plan, Relay
 from trunkline.transport import Client, Timeouts
 
 MESSAGES = [{"role": "user", "content": "hello there"}]
@@ -228,9 +229,9 @@ def test_a_huge_answer_is_not_read_to_its_end(simulator, monkeypatch):
     ("asked", "timeouts", "message"),
     [
         (call("sim/silent"), Timeouts(first_chunk_s=0.05), "did not answer in time"),
-        (call("sim/stall-1"), Timeouts(first_chunk_s=0.05), "no first chunk within 0.05 s"),
+        (call("sim/stall-1"), Timeouts(first_chunk_s=0.3), "no first chunk within 0.3 s"),
         (call("sim/stall-4"), Timeouts(idle_s=0.05), "sent nothing for 0.05 s"),
-        (call("sim/paced-20ms"), Timeouts(total_s=0.1), "took longer than 0.1 s"),
+        (call("sim/paced-100ms"), Timeouts(total_s=0.4), "took longer than 0.4 s"),
         (call("sim/silent", stream=False), Timeouts(total_s=0.05), "did not answer in time"),
     ],
 )
@@ -260,16 +261,14 @@ def test_comments_alone_do_not_put_off_the_first_chunk(simulator):
 def test_a_slow_reader_of_ours_is_not_the_upstreams_fault(simulator):
     async def run():
         async with (
-            provider(simulator.base_url, timeouts=Timeouts(idle_s=0.02)) as sim,
-            sim.open(call("sim/paced-1ms")) as reply,
+            provider(simulator.base_url, timeouts=Timeouts(idle_s=0.2)) as sim,
+            sim.open(call()) as reply,
         ):
-            chunks: list = []
-            async for read in reply.chunks:
-                chunks += map(json.loads, read)
-                await asyncio.sleep(0.05)
-            return chunks
+            first = await anext(aiter(reply.chunks))
+            await asyncio.sleep(0.3)  # longer than the upstream itself may take
+            return [*first, *[chunk async for read in reply.chunks for chunk in read]]
 
-    assert text(asyncio.run(run())) == "echo: hello there"
+    assert text(map(json.loads, asyncio.run(run()))) == "echo: hello there"
 
 
 def test_nobody_listening_is_told_without_the_address(unused_port):
@@ -337,4 +336,21 @@ def test_many_calls_at_once_do_not_wait_for_each_other(simulator):
                 task.cancel()
 
     asyncio.run(run())
+    simulator.wait_for_open(0)
+
+
+@pytest.mark.parametrize("bad", ["sim/error-503", "sim/cut-1", "sim/late-error-0", "sim/empty"])
+def test_a_relay_fails_over_before_the_commit_and_closes_what_failed(simulator, bad):
+    models = {"bad": bad, "good": "sim/echo"}
+    deployments = [Deployment(model="m", provider=p, upstream_model=m) for p, m in models.items()]
+
+    async def run():
+        async with provider(simulator.base_url) as sim:
+            relay = Relay(providers=dict.fromkeys(models, sim))
+            async with relay.open(Plan("m", "m", None, tuple(deployments)), call()) as answer:
+                chunks = [json.loads(c) async for read in answer.reply.chunks for c in read]
+                return [attempt.provider for attempt in answer.attempts], text(chunks)
+
+    assert asyncio.run(run()) == (["bad", "good"], "echo: hello there")
+    assert [seen.body["model"] for seen in simulator.seen] == [bad, "sim/echo"]
     simulator.wait_for_open(0)
