@@ -1,7 +1,7 @@
 """The command line: thin calls into the layers below.
 
-The modules here import only Typer and the standard library at their top, and the rest inside their
-functions: a command pays for what it uses, and ``trunkline --help`` for nothing.
+What is slow to import is imported inside the functions: a command pays for what it uses, and
+``trunkline --help`` for nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import config, doctor
+from trunkline.cli import config, doctor, explain, keys
 
 app = typer.Typer(
     help="One OpenAI-compatible endpoint in front of every provider, and of the engine on this machine.",
@@ -27,9 +27,8 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def _main(
-    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option(
@@ -37,11 +36,11 @@ def _main(
         ),
     ] = False,
 ) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(2)
+    """Takes the options that stand before a command."""
 
 
 app.command("init")(config.init)
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)
+app.add_typer(keys.app, name="keys")
+app.command("explain")(explain.explain)

@@ -28,7 +28,7 @@ def init(
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write a configuration file that explains every key."""
+    """Writes a configuration file that explains every key."""
     from trunkline.cli.template import config_file
     from trunkline.config import create_private, replace_private
     from trunkline.errors import TrunklineError
@@ -46,7 +46,7 @@ def init(
 
 @app.command()
 def check(config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """Check the configuration, and say where it comes from and which providers are active."""
+    """Checks the configuration, and says where it comes from and which providers are active."""
     from trunkline.config import load
     from trunkline.errors import ConfigError
 
@@ -65,7 +65,7 @@ def check(config: ConfigOption = None, as_json: JSONOption = False) -> None:
 
 @app.command()
 def show(config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """Show what is in force and where each value comes from; secrets are hidden."""
+    """Shows what is in force and where each value comes from; secrets are hidden."""
     from trunkline.config import load
 
     rows = _rows(load(config, environ=os.environ))

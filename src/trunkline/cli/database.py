@@ -6,17 +6,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
-
-import msgspec
-import typer
 
 from trunkline.store import Store, open_store
-
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file.", show_default=False)
-]
-JSONOption = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 
 
 @asynccontextmanager
@@ -25,7 +16,7 @@ async def open_configured(config: Path | None) -> AsyncIterator[Store]:
     from trunkline import config as configuration
 
     home = configuration.home(os.environ)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    configuration.make_home(home)
     settings = configuration.load(config, environ=os.environ)
     async with open_store(
         configuration.database_url(settings, home),
@@ -33,8 +24,3 @@ async def open_configured(config: Path | None) -> AsyncIterator[Store]:
         busy_timeout_s=settings.database.busy_timeout_s,
     ) as store:
         yield store
-
-
-def print_json(value: Any) -> None:
-    """Writes a value on stdout as JSON; times become RFC 3339."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))

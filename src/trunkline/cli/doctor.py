@@ -32,7 +32,7 @@ class Check:
 
 
 def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """Check Python, engine, model, database, port, disk and keys; exit 1 if a check fails."""
+    """Checks Python, engine, model, database, port, disk and keys; exits 1 if a check fails."""
     checks = list(examine(config))
     if as_json:
         print_json([asdict(check) for check in checks])

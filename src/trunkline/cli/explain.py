@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli.database import ConfigOption, JSONOption, open_configured, print_json
+from trunkline.cli.config import ConfigOption, JSONOption
+from trunkline.cli.database import open_configured
+from trunkline.cli.output import print_json
 from trunkline.errors import TrunklineError
 from trunkline.store import Request
 

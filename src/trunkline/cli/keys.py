@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from trunkline import ids
-from trunkline.cli.database import ConfigOption, JSONOption, open_configured, print_json
+from trunkline.cli.config import ConfigOption, JSONOption
+from trunkline.cli.database import open_configured
+from trunkline.cli.output import print_json
 from trunkline.errors import TrunklineError
 from trunkline.store import Key
 
-app = typer.Typer(help="Make, list, show and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, show and revoke API keys.")
 
 _SPAN = re.compile(r"([1-9]\d{0,5})([dh])")
 

@@ -14,23 +14,20 @@ _PROVIDERS = """\
 # A provider that speaks OpenAI's Chat Completions. Its key stays out of this file: name the
 # environment variable (api_key_env) or the file (api_key_file) that holds it. Prices are USD per
 # 1M tokens.
-#
-# [providers.example]
-# base_url = "https://api.example.com/v1"
-# api_key_env = "EXAMPLE_API_KEY"
-#
-# [providers.example.models."openai/gpt-oss-20b"]
-# id = "gpt-oss-20b"
-# input = 0.05
-# output = 0.20
-# context = 131072
-#
-# A server of your own needs no key:
-#
-# [providers.workstation]
-# base_url = "http://127.0.0.1:8000/v1"
-# local = true
-# models = { "openai/gpt-oss-120b" = {} }
+#[providers.example]
+#base_url = "https://api.example.com/v1"
+#api_key_env = "EXAMPLE_API_KEY"
+#[providers.example.models."openai/gpt-oss-20b"]
+#id = "gpt-oss-20b"
+#input = 0.05
+#output = 0.20
+#context = 131072
+
+# A server of your own needs no key.
+#[providers.workstation]
+#base_url = "http://127.0.0.1:8000/v1"
+#local = true
+#models = { "openai/gpt-oss-120b" = {} }
 """
 
 
@@ -44,4 +41,4 @@ def config_file() -> str:
 
 def _key(key: Key) -> str:
     described = f"# {key.description} ({key.type})\n"
-    return f"{described}# {key.name} = {key.example}\n"
+    return f"{described}#{key.name} = {key.example}\n"

@@ -10,6 +10,7 @@ from trunkline.config.load import variable as variable
 from trunkline.config.secrets import create_private as create_private
 from trunkline.config.secrets import derive as derive
 from trunkline.config.secrets import home as home
+from trunkline.config.secrets import make_home as make_home
 from trunkline.config.secrets import readable_by_others as readable_by_others
 from trunkline.config.secrets import replace_private as replace_private
 from trunkline.config.secrets import secret as secret

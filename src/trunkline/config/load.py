@@ -407,7 +407,8 @@ def _choices(annotation: Any) -> str:
     literal = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     if get_origin(literal) is not Literal:
         return ""
-    return "one of " + ", ".join(f'"{choice}"' for choice in get_args(literal))
+    choices = ", ".join(f'"{choice}"' for choice in get_args(literal))
+    return f"one of {choices}" if "," in choices else choices
 
 
 def _type_name(kind: inspect.Type) -> str:
@@ -441,7 +442,7 @@ def _range(kind: inspect.IntType | inspect.FloatType) -> str:
 
 
 def _article(type_name: str) -> str:
-    if type_name.startswith("one of"):
+    if type_name.startswith(("one of", '"')):
         return ""
     return "an " if type_name[0] in "aeio" else "a "
 

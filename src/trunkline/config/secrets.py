@@ -23,6 +23,16 @@ def home(environ: Mapping[str, str]) -> Path:
     return platformdirs.user_data_path("trunkline", appauthor=False)
 
 
+def make_home(home: Path) -> None:
+    """Makes the folder of all data, open to its owner only, unless it is there. Raises StartError."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"cannot make the folder {home}: {error.strerror}; set TRUNKLINE_HOME to a folder of yours"
+        ) from error
+
+
 def secret(home: Path, environ: Mapping[str, str]) -> bytes:
     """Returns the installation secret: $TRUNKLINE_SECRET, or the file ``secret`` in the home folder.
 
