@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -36,13 +37,18 @@ enabled = false
 
 
 @pytest.fixture
-def trunkline(tmp_path: Path) -> Run:
-    """Runs the program in an empty folder, with an empty home and nothing else in its environment."""
-    environ = {
+def environ(tmp_path: Path) -> dict[str, str]:
+    """An environment with an empty home and nothing else of ours."""
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "TRUNKLINE_HOME": str(tmp_path / "data"),
     }
+
+
+@pytest.fixture
+def trunkline(tmp_path: Path, environ: dict[str, str]) -> Run:
+    """Runs the program in an empty folder."""
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -261,6 +267,24 @@ def test_doctor_reports_a_wrong_configuration_and_goes_on(trunkline: Run) -> Non
     assert done.returncode == 1
     assert states(done)["configuration"] == "fail"
     assert states(done)["disk"] == "ok"
+
+
+def test_an_interrupted_command_exits_with_130(environ: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        port = str(silent.getsockname()[1])
+        doctor = subprocess.Popen(
+            [sys.executable, "-m", "trunkline", "doctor"],
+            cwd=tmp_path,
+            env=environ | {"TRUNKLINE_SERVER_PORT": port, "TRUNKLINE_ENGINE_ENABLED": "false"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = silent.accept()  # it asks who has the port, and waits
+        with connection:
+            doctor.send_signal(signal.SIGINT)
+            _, said = doctor.communicate(timeout=60)
+    assert (doctor.returncode, said) == (130, "")
 
 
 @pytest.fixture

@@ -363,7 +363,7 @@ def test_the_home_folder_is_made_private_or_the_reason_told(tmp_path: Path) -> N
         config.make_home(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
     (tmp_path / "file").touch()
-    with pytest.raises(StartError, match="cannot make the folder .*; set TRUNKLINE_HOME"):
+    with pytest.raises(StartError, match=r"cannot make the folder .*; set TRUNKLINE_HOME"):
         config.make_home(tmp_path / "file" / "home")
 
 
