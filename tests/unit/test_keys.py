@@ -25,8 +25,8 @@ class Clock:
         return self.now
 
 
-class Keys:
-    """The one query that the keyring sends, counted, held back and failing on demand."""
+class Questions:
+    """The one query that the keyring sends: counted, and held back on demand."""
 
     def __init__(self, *records: Key) -> None:
         self.records = {record.hash: record for record in records}
@@ -81,14 +81,14 @@ def test_little_is_shown_of_a_key_that_somebody_chose():
 
 def test_a_key_need_not_have_the_shape_to_be_accepted():
     key = record("any text of sixteen or more")
-    caller = asyncio.run(Keyring(Keys(key)).authenticate("any text of sixteen or more"))
+    caller = asyncio.run(Keyring(Questions(key)).authenticate("any text of sixteen or more"))
     assert caller == Caller(key_id=key.id, account_id="acct_1")
 
 
 def test_the_four_refusals_differ_in_their_reason_only():
     at = ids.now()
     revoked, expired = new_key(), new_key()
-    keyring = Keyring(Keys(record(revoked, revoked_at=at), record(expired, expires_at=at)))
+    keyring = Keyring(Questions(record(revoked, revoked_at=at), record(expired, expires_at=at)))
     presented = {"missing": None, "unknown": new_key(), "revoked": revoked, "expired": expired}
 
     async def refusal(key):
@@ -104,7 +104,7 @@ def test_the_four_refusals_differ_in_their_reason_only():
 
 def test_the_store_is_asked_once_within_the_time_to_live():
     clock, key = Clock(), new_key()
-    keys = Keys(record(key))
+    keys = Questions(record(key))
     keyring = Keyring(keys, ttl_s=0.8, clock=clock)
 
     async def main():
@@ -121,7 +121,7 @@ def test_the_store_is_asked_once_within_the_time_to_live():
 
 def test_an_unknown_key_is_remembered_as_briefly_as_a_known_one():
     clock, key = Clock(), new_key()
-    keys = Keys()
+    keys = Questions()
     keyring = Keyring(keys, ttl_s=0.8, clock=clock)
 
     async def main():
@@ -138,7 +138,7 @@ def test_an_unknown_key_is_remembered_as_briefly_as_a_known_one():
 
 def test_the_time_to_live_counts_from_before_the_question():
     clock, key = Clock(), new_key()
-    keys = Keys(record(key))
+    keys = Questions(record(key))
     keyring = Keyring(keys, ttl_s=0.8, clock=clock)
 
     async def main():
@@ -157,7 +157,7 @@ def test_the_time_to_live_counts_from_before_the_question():
 def test_a_remembered_key_expires_at_its_moment():
     wall, key = Clock(1_900_000_000.0), new_key()
     end = datetime.datetime.fromtimestamp(wall.now + 0.5, datetime.UTC)
-    keyring = Keyring(Keys(record(key, expires_at=end)), clock=Clock(), wall_clock=wall)
+    keyring = Keyring(Questions(record(key, expires_at=end)), clock=Clock(), wall_clock=wall)
 
     async def main():
         await keyring.authenticate(key)
@@ -169,7 +169,7 @@ def test_a_remembered_key_expires_at_its_moment():
 
 def test_many_who_present_one_key_share_one_question():
     key = new_key()
-    keys = Keys(record(key))
+    keys = Questions(record(key))
     keyring = Keyring(keys)
 
     async def main():
@@ -186,7 +186,7 @@ def test_many_who_present_one_key_share_one_question():
 
 def test_a_caller_who_hangs_up_does_not_take_the_question_from_the_others():
     key = new_key()
-    keys = Keys(record(key))
+    keys = Questions(record(key))
     keyring = Keyring(keys)
 
     async def main():
@@ -205,7 +205,7 @@ def test_a_caller_who_hangs_up_does_not_take_the_question_from_the_others():
 
 
 def test_a_store_that_does_not_answer_in_time_is_reported_as_such():
-    keys = Keys()
+    keys = Questions()
     keyring = Keyring(keys, timeout_s=0.01)
 
     async def main():
@@ -217,7 +217,7 @@ def test_a_store_that_does_not_answer_in_time_is_reported_as_such():
 
 
 def test_no_more_answers_are_remembered_than_the_capacity():
-    keys = Keys()
+    keys = Questions()
     keyring = Keyring(keys, capacity=2, clock=Clock())
 
     async def main():

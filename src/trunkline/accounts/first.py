@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from trunkline.accounts.keys import DEFAULT_ACCOUNT, hash_key, new_key, record_of
-from trunkline.config.secrets import create_private
+from trunkline.config import create_private, replace_private
 from trunkline.errors import ConfigError, StartError
 from trunkline.log import get_logger
 from trunkline.store import Store
@@ -114,12 +113,9 @@ def _publish(path: Path) -> str:
 
 
 def _replace(path: Path, key: str) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        if path.exists() and path.read_bytes() == _content(key):
-            return
-        create_private(draft, _content(key))
-        draft.replace(path)
+        if not path.exists() or path.read_bytes() != _content(key):
+            replace_private(path, _content(key))
     except OSError as error:
         raise _not_written(path, error) from error
 

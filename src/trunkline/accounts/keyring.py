@@ -8,12 +8,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 from weakref import WeakValueDictionary
 
 from trunkline.accounts.keys import hash_key
 from trunkline.errors import InvalidAPIKey, StoreUnavailable
-from trunkline.store import Key, Keys
+from trunkline.store import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ class _Answer:
     expires_at: float = math.inf
 
 
+class Lookup(Protocol):
+    """What a keyring needs of the store's keys."""
+
+    async def by_hash(self, hash: str) -> Key | None: ...
+
+
 class Keyring:
     """Authenticates callers, remembering each answer of the store for ``ttl_s``, also a negative one.
 
@@ -46,7 +52,7 @@ class Keyring:
 
     def __init__(
         self,
-        keys: Keys,
+        keys: Lookup,
         *,
         ttl_s: float = 0.8,
         timeout_s: float = 5.0,

@@ -13,12 +13,13 @@ import typer
 from trunkline import ids
 from trunkline.cli.config import ConfigOption, JSONOption
 from trunkline.cli.database import open_configured
-from trunkline.cli.output import print_json
+from trunkline.cli.output import print_json, print_table
 from trunkline.errors import TrunklineError
 from trunkline.store import Key
 
 app = typer.Typer(help="Make, list, show and revoke API keys.")
 
+_COLUMNS = ("id", "account", "name", "begins", "state", "created", "expires")
 _SPAN = re.compile(r"([1-9]\d{0,5})([dh])")
 
 
@@ -111,7 +112,7 @@ def ls(
     if as_json:
         print_json(found)
     else:
-        _print_table(found)
+        print_table(_COLUMNS, map(_row, found))
 
 
 @app.command("show")
@@ -178,23 +179,10 @@ def _state(key: Key) -> str:
     return "valid"
 
 
-def _print_table(keys: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("id", "account", "name", "begins", "state", "created", "expires", box=None)
-    for key in keys:
-        table.add_row(
-            key["id"],
-            key["account"],
-            key["name"],
-            f"{key['prefix']}…",
-            key["state"],
-            _day(key["created_at"]),
-            _day(key["expires_at"]),
-        )
-    Console(soft_wrap=True, markup=False, highlight=False).print(table)
+def _row(key: dict[str, Any]) -> tuple[str, ...]:
+    times = (_minute(key["created_at"]), _minute(key["expires_at"]))
+    return (key["id"], key["account"], key["name"], f"{key['prefix']}…", key["state"], *times)
 
 
-def _day(at: datetime.datetime | None) -> str:
+def _minute(at: datetime.datetime | None) -> str:
     return "never" if at is None else f"{at:%Y-%m-%d %H:%M}"

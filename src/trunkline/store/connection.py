@@ -50,7 +50,12 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        return self.engine.dialect.name == "sqlite"
+        return self.url.drivername.startswith("sqlite")
+
+    @property
+    def file(self) -> str | None:
+        """Where SQLite keeps it; None in memory, and for Postgres."""
+        return None if not self.is_sqlite or _in_memory(self.url) else self.url.database
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -142,7 +147,7 @@ def _sqlite(url: URL, pool_size: int, busy_timeout_s: float) -> Database:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
-        pool_size=1 if _in_memory(url) else pool_size,
+        pool_size=1 if _in_memory(url) else pool_size,  # each would have a memory of its own
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT_S,
         hide_parameters=True,
@@ -166,7 +171,7 @@ def _in_memory(url: URL) -> bool:
 def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA synchronous = NORMAL")  # in WAL mode: safe against all but lost power
+    cursor.execute("PRAGMA synchronous = NORMAL")  # in WAL mode: whole after any crash of ours
     cursor.close()
 
 
@@ -199,7 +204,6 @@ def _postgres(url: URL, pool_size: int) -> Database:
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
             OSError,
-            TimeoutError,
         ),
     )
 
@@ -246,8 +250,6 @@ def _explain_cannot_open(path: Path) -> str:
 
 def _explain_postgres(url: URL, error: BaseException) -> str:
     where = f"Postgres at {_host(url)}"
-    if isinstance(error, TypeError):
-        return f"{where}: [database] url has an option after '?' that the driver does not know"
     sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
     match sqlstate:
         case "28000" | "28P01":
@@ -266,8 +268,10 @@ def _explain_postgres(url: URL, error: BaseException) -> str:
             return f"{where} has no connection to spare; lower [database] pool_size or raise its max_connections"
         case "55P03" | "57014":
             return f"{where} is locked by another process that changes the schema; try again when it is done"
-        case "":
+        case "" if isinstance(error, OSError):
             return f"cannot reach {where} ({type(error).__name__}); check [database] url and that the server runs"
+        case "":
+            return f"{where}: [database] url has an option after '?' that the driver does not take"
     return f"{where} answers with error {sqlstate}; see its log"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
@@ -23,9 +25,8 @@ async def prepare(database: Database, *, busy_timeout_s: float) -> None:
         StartError: the schema is newer than this release, or another program's.
         Exception: one of ``database.failures``; ``explain`` says what it means.
     """
-    if database.is_sqlite:
-        await _use_wal(database, busy_timeout_s)
-        await _prove_writable(database)
+    if database.file:
+        await asyncio.to_thread(_prepare_file, database, busy_timeout_s)
     async with database.reads.connect() as connection:
         version = await connection.run_sync(_version)
     if version == SCHEMA_VERSION:
@@ -71,30 +72,31 @@ def _check(version: str | None) -> None:
     )
 
 
-async def _use_wal(database: Database, busy_timeout_s: float) -> None:
+def _prepare_file(database: Database, busy_timeout_s: float) -> None:
+    """Reads and writes the file once: if that fails, it stops the start and not a request.
+
+    It is done without the pool, whose driver leaves threads behind when a file cannot be opened.
+    """
+    path, options = database.engine.dialect.create_connect_args(database.url)
+    settings = {**options, "timeout": busy_timeout_s, "isolation_level": None}
+    with closing(sqlite3.connect(path[0], **settings)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").close()
+        _use_wal(connection, busy_timeout_s)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}").close()
+
+
+def _use_wal(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
     """Lets readers and the writer work side by side; the mode stays with the file.
 
     SQLite does not wait for a lock while it changes the mode, so that two first starts can collide.
     """
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + busy_timeout_s
+    deadline = time.monotonic() + busy_timeout_s
     while True:
         try:
-            async with database.reads.connect() as connection:
-                await connection.execute(text("PRAGMA journal_mode = WAL"))
+            connection.execute("PRAGMA journal_mode = WAL").close()
             return
-        except database.failures as error:
-            if not _is_busy(error) or clock() > deadline:
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
                 raise
-        await asyncio.sleep(_RETRY_S)
-
-
-def _is_busy(error: Exception) -> bool:
-    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
-    return bool(code & 0xFF == sqlite3.SQLITE_BUSY)
-
-
-async def _prove_writable(database: Database) -> None:
-    """Writes a page now, so that a read-only, full or locked database stops the start, not a request."""
-    async with database.engine.begin() as connection:
-        await connection.execute(text(f"PRAGMA application_id = {_APPLICATION_ID}"))
+        time.sleep(_RETRY_S)

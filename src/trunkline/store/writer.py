@@ -116,7 +116,7 @@ class Writer:
     async def _store_singly(self, group: Sequence[Request], error: Exception) -> None:
         """Keeps a receipt that the database refuses from taking its group with it."""
         if len(group) == 1:
-            log.error("receipt_refused", request_id=group[0].id, exc_info=error)
+            log.error("receipt_refused", request_id=group[0].id, reason=reason(error))
             return
         for request in group:
             await self._store([request])
