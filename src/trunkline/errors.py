@@ -26,7 +26,7 @@ The statuses and codes are those of docs/reference/errors.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 
 class TrunklineError(Exception):
@@ -76,6 +76,7 @@ class APIError(TrunklineError):
             self.code = code
         self.param = param
         self.retry_after_s = retry_after_s
+        self.attempts: Sequence[Any] = ()  # the relay's, for the receipt
 
 
 class InvalidRequest(APIError):

@@ -19,7 +19,9 @@ def configure(*, level: Level = "info", format: Format = "json") -> None:
     """Sets up logging for this process; what libraries log goes the same way."""
     threshold = getattr(logging, level.upper())
     renderer: Any = (
-        _render_json if format == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        _render_json
+        if format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     shared: list[Any] = [
         structlog.processors.add_log_level,

@@ -84,7 +84,7 @@ def test_the_first_that_commits_answers_and_the_others_are_not_asked():
 def test_failures_before_the_commit_go_on_to_the_next_and_are_recorded():
     answer, chunks = ask(a=Scripted(fails=DOWN), b=Scripted(fails=SLOW), c=Scripted(b"1"))
     assert chunks == [b"1"]
-    assert [(a.provider, a.upstream_model, a.outcome, a.status) for a in answer.attempts] == [
+    assert [(a.provider, a.model, a.outcome, a.status) for a in answer.attempts] == [
         ("a", "a/m", "failed with status 503", 503),
         ("b", "b/m", "did not answer in time", None),
         ("c", "c/m", "committed", None),

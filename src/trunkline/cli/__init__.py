@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import config, doctor, explain, keys
+from trunkline.cli import config, doctor, explain, keys, serve
 
 app = typer.Typer(
     help="One OpenAI-compatible endpoint in front of every provider, and of the engine on this machine.",
@@ -39,6 +39,7 @@ def _main(
     """Takes the options that stand before a command."""
 
 
+app.command("serve")(serve.serve)
 app.command("init")(config.init)
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)

@@ -20,7 +20,9 @@ MAX_BYTES = 131_072
 """Largest grammar that is compiled, in bytes."""
 COMPILE_TIMEOUT_S = 5.0
 
-_ECHO = re.compile(r"\s*(\d+ \||\^)")  # llguidance repeats the grammar, which the caller never wrote
+_ECHO = re.compile(
+    r"\s*(\d+ \||\^)"
+)  # llguidance repeats the grammar, which the caller never wrote
 _POSITION = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
 _LARGEST = 1_000_000_000
 

@@ -3,12 +3,11 @@
 from trunkline.routing.catalog import Catalog, Plan, catalog_of, engine_deployment
 from trunkline.routing.deployment import LOCAL, Deployment
 from trunkline.routing.policy import Wishes, decode_wishes
-from trunkline.routing.relay import Answer, Attempt, Relay
+from trunkline.routing.relay import Answer, Relay
 
 __all__ = [
     "LOCAL",
     "Answer",
-    "Attempt",
     "Catalog",
     "Deployment",
     "Plan",

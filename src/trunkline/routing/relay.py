@@ -20,18 +20,9 @@ from trunkline.log import get_logger
 from trunkline.providers.base import Call, Provider, Reply
 from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import Deployment
+from trunkline.store import Attempt
 
 log = get_logger()
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try of one deployment. ``outcome`` is ``committed`` or, in our words, what happened."""
-
-    provider: str
-    upstream_model: str
-    outcome: str
-    status: int | None = None
-    ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +64,13 @@ class Relay:
             except (UpstreamError, APIError) as error:
                 failure = _Failure(deployment, error, _ms_since(started))
                 log.warning("attempt_failed", request_id=call.request_id, **failure.fields())
-                if failure.final:
-                    raise _told_caller(error) from error
                 failures.append(failure)
+                if failure.final:
+                    raise _told_caller(failures) from error
             else:
                 committed = Attempt(
                     provider=deployment.provider,
-                    upstream_model=deployment.upstream_model,
+                    model=deployment.upstream_model,
                     outcome="committed",
                     ms=_ms_since(started),
                 )
@@ -91,7 +82,7 @@ class Relay:
 class _Failure:
     deployment: Deployment
     error: UpstreamError | APIError
-    ms: float
+    ms: int
 
     @property
     def final(self) -> bool:
@@ -111,7 +102,7 @@ class _Failure:
     def attempt(self) -> Attempt:
         return Attempt(
             provider=self.deployment.provider,
-            upstream_model=self.deployment.upstream_model,
+            model=self.deployment.upstream_model,
             outcome=self.outcome,
             status=self.error.status,
             ms=self.ms,
@@ -122,24 +113,30 @@ class _Failure:
         return {**msgspec.structs.asdict(self.attempt()), "reason": self.error.message}
 
 
-def _told_caller(error: UpstreamError | APIError) -> APIError:
-    """Gives the caller what the provider said of the request, with its status."""
+def _told_caller(failures: Sequence[_Failure]) -> APIError:
+    """Gives the caller what the last provider said of the request, with its status."""
+    error = failures[-1].error
+    mistake: APIError
     if isinstance(error, APIError):
-        return error
-    mistake = InvalidRequest(error.public, code=error.code, param=error.param)
-    mistake.status = error.status or 400
+        mistake = error
+    else:
+        mistake = InvalidRequest(error.public, code=error.code, param=error.param)
+        mistake.status = error.status or 400
+    mistake.attempts = tuple(failure.attempt() for failure in failures)
     return mistake
 
 
 def _all_failed(failures: Sequence[_Failure]) -> APIError:
     only = failures[0].error if len(failures) == 1 else None
     if isinstance(only, APIError):
-        return only
+        return _told_caller(failures)
     kind = UpstreamTimeout if all(failure.timed_out for failure in failures) else UpstreamFailed
     tried = "; ".join(f"{failure.deployment.provider} {failure.outcome}" for failure in failures)
     waits = [s for failure in failures if (s := failure.error.retry_after_s) is not None]
-    return kind(f"{kind.__doc__}: {tried}", retry_after_s=min(waits, default=None))
+    error = kind(f"{kind.__doc__}: {tried}", retry_after_s=min(waits, default=None))
+    error.attempts = tuple(failure.attempt() for failure in failures)
+    return error
 
 
-def _ms_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 1)
+def _ms_since(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)

@@ -415,27 +415,39 @@ class ToolChoice(Struct, frozen=True):
     required: bool
 
 
-class _Named(Struct):
+class ToolName(Struct):
+    """Names a function tool."""
+
     name: str
 
 
-class _AllowedTool(Struct):
-    function: _Named
+class AllowedTool(Struct):
+    """An element of ``tool_choice.allowed_tools.tools``."""
+
+    function: ToolName
     type: Literal["function"] = "function"
 
 
-class _AllowedTools(Struct):
-    tools: list[_AllowedTool]
+class AllowedTools(Struct):
+    """``tool_choice.allowed_tools``."""
+
+    tools: list[AllowedTool]
     mode: Literal["auto", "required"] = "auto"
 
 
-class _Choice(Struct):
+class NamedToolChoice(Struct):
+    """``tool_choice`` as an object."""
+
     type: Literal["function", "allowed_tools"]
-    function: _Named | None = None
-    allowed_tools: _AllowedTools | None = None
+    function: ToolName | None = None
+    allowed_tools: AllowedTools | None = None
 
 
-_decode_choice = msgspec.json.Decoder(Literal["none", "auto", "required"] | _Choice).decode
+ToolChoiceParameter = Literal["none", "auto", "required"] | NamedToolChoice
+"""``tool_choice``."""
+_decode_choice: Callable[[Raw], str | NamedToolChoice] = msgspec.json.Decoder(
+    ToolChoiceParameter
+).decode
 
 
 def decode_tool_choice(raw: Raw, tools: list[Tool]) -> ToolChoice:
@@ -456,7 +468,7 @@ def decode_tool_choice(raw: Raw, tools: list[Tool]) -> ToolChoice:
         )
     if choice == "required":
         return ToolChoice(allowed=tuple(tools), required=True)
-    if not isinstance(choice, _Choice):  # the three words are handled above
+    if not isinstance(choice, NamedToolChoice):  # the three words are handled above
         raise InvalidRequest("tool_choice is not known", param="tool_choice")
     if choice.type == "function" and choice.function is not None:
         return ToolChoice(
@@ -629,10 +641,10 @@ class Chunk(Struct, kw_only=True):
     """``chat.completion.chunk``."""
 
     id: str
+    object: str = "chat.completion.chunk"
     created: int
     model: str
     choices: list[ChunkChoice]
-    object: str = "chat.completion.chunk"
     system_fingerprint: str | None = None
     usage: Usage | UnsetType | None = UNSET
 
@@ -648,8 +660,8 @@ class MessageToolCall(Struct, kw_only=True):
     """A finished call."""
 
     id: str
-    function: CalledFunction
     type: str = "function"
+    function: CalledFunction
 
 
 class AssistantMessage(Struct, kw_only=True):
@@ -676,32 +688,42 @@ class Completion(Struct, kw_only=True):
     """``chat.completion``."""
 
     id: str
+    object: str = "chat.completion"
     created: int
     model: str
     choices: list[Choice]
     usage: Usage
-    object: str = "chat.completion"
     system_fingerprint: str | None = None
 
 
 encode = msgspec.json.Encoder().encode
 
 
-class _WithUsage(Struct):
+class Report(Struct):
+    """What a chunk or completion says of its usage. ``choices`` tells whether it says more."""
+
     usage: Usage | None = None
+    choices: list[Raw] = []
 
 
-_decode_usage = msgspec.json.Decoder(_WithUsage).decode
+_decode_report = msgspec.json.Decoder(Report).decode
 
 
-def peek_usage(chunk: bytes) -> Usage | None:
-    """Returns the usage that a chunk or completion reports, if any, at the price of a search if none."""
-    if b'"usage"' not in chunk:
+def peek_report(document: bytes) -> Report | None:
+    """Returns the usage that a chunk or completion reports, None if none; for the price of a search."""
+    if b'"usage"' not in document:
         return None
     try:
-        return _decode_usage(chunk).usage
-    except msgspec.DecodeError:
+        report = _decode_report(document)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return report if report.usage is not None else None
+
+
+def peek_usage(document: bytes) -> Usage | None:
+    """Returns the usage that a chunk or completion reports, None if none."""
+    report = peek_report(document)
+    return report.usage if report else None
 
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -713,6 +735,13 @@ def with_cost(chunk: bytes, cost_usd: str) -> bytes:
     usage = _decode_object(fields["usage"])
     usage["cost"] = Raw(cost_usd.encode())
     fields["usage"] = Raw(encode(usage))
+    return encode(fields)
+
+
+def without_usage(chunk: bytes) -> bytes:
+    """Takes the usage out of a chunk that also says something else."""
+    fields = _decode_object(chunk)
+    del fields["usage"]
     return encode(fields)
 
 

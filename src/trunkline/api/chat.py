@@ -1,0 +1,236 @@
+"""``POST /v1/chat/completions``: the hot path's first frame."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Literal
+
+from starlette.types import Receive, Scope, Send
+
+from trunkline.accounts import Usage as BilledUsage
+from trunkline.accounts import cost, usd
+from trunkline.api.errors import api_error, envelope
+from trunkline.api.exchange import Exchange, exchange_of
+from trunkline.api.metrics import Metrics
+from trunkline.api.receive import ClientGoneError, read_body, until_hangup
+from trunkline.api.send import send_json, send_stream
+from trunkline.errors import InvalidRequest, UpstreamError
+from trunkline.ids import now
+from trunkline.log import get_logger
+from trunkline.providers.base import Call
+from trunkline.routing import Answer, Catalog, Plan, Relay, decode_wishes
+from trunkline.store import Attempt, Request, Requests
+from trunkline.wire import chat, sse
+
+_NOT_SENT_ON = ("provider",)  # routing's own
+_DONE = b"data: [DONE]\n\n"
+
+log = get_logger()
+
+
+class ChatCompletions:
+    """Serves chat completions: decodes, asks the relay, encodes, and leaves a receipt."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        relay: Relay,
+        requests: Requests,
+        metrics: Metrics,
+        params: Literal["strict", "lenient"],
+        max_body_bytes: int,
+        body_timeout_s: float,
+    ) -> None:
+        self._catalog = catalog
+        self._relay = relay
+        self._requests = requests
+        self._metrics = metrics
+        self._params = params
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(
+            scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
+        )
+        request = chat.decode_request(body, lenient=self._lenient(scope))
+        wishes = decode_wishes(request.fields.get("provider"))
+        plan = self._catalog.resolve(request.parameters.model, wishes)
+        run = _Run(exchange_of(scope), request, plan)
+        try:
+            await until_hangup(receive, self._answer(run, send))
+        except ClientGoneError:
+            run.status, run.error_code = 499, "client_gone"
+            raise
+        except Exception as error:
+            failure = api_error(error)
+            run.status, run.error_code = failure.status, failure.code
+            run.attempts = run.attempts or tuple(failure.attempts)
+            raise
+        finally:
+            self._settle(run)
+
+    def _lenient(self, scope: Scope) -> bool:
+        wanted: str = self._params
+        for name, value in scope["headers"]:
+            if name == b"x-trunkline-params":
+                wanted = value.decode("latin-1").lower()
+        if wanted not in ("strict", "lenient"):
+            raise InvalidRequest(
+                "the header x-trunkline-params must be 'strict' or 'lenient'",
+                param="x-trunkline-params",
+            )
+        return wanted == "lenient"
+
+    async def _answer(self, run: _Run, send: Send) -> None:
+        call = run.call()
+        async with self._relay.open(run.plan, call) as answer:
+            run.committed(answer)
+            if call.stream:
+                frames = self._frames(run, answer)
+                await send_stream(send, run.exchange, frames, headers=run.headers())
+                return
+            (body,) = [document async for some in answer.reply.chunks for document in some]
+            run.usage = chat.peek_usage(body)
+            headers = run.headers()
+            if (cost_usd := run.cost_usd()) is not None:
+                headers.append((b"x-trunkline-cost-usd", cost_usd.encode()))
+            await send_json(send, run.exchange, body, headers=headers)
+
+    async def _frames(self, run: _Run, answer: Answer) -> AsyncGenerator[bytes, None]:
+        """Frames the chunks; usage is read on the way and passed on only if it was asked for."""
+        try:
+            async for some in answer.reply.chunks:
+                if run.exchange.first_chunk_s is None:
+                    run.exchange.first_chunk_s = run.exchange.elapsed_s()
+                if any(b'"usage"' in chunk for chunk in some):
+                    some = run.metered(some)
+                if some:
+                    yield sse.encode(some)
+        except UpstreamError as error:
+            # The status line is gone: one error event and a clean end are what is left.
+            failure = api_error(error)
+            run.exchange.error_code = run.error_code = failure.code
+            log.warning("stream_failed", request_id=run.exchange.request_id, reason=error.message)
+            yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
+            return
+        yield _DONE
+
+    def _settle(self, run: _Run) -> None:
+        """Hands the receipt over; nothing here waits."""
+        exchange = run.exchange
+        if run.usage is not None and exchange.provider and exchange.model:
+            self._metrics.used(exchange.provider, exchange.model, run.usage)
+        self._requests.add(run.receipt())
+
+
+class _Run:
+    """One request on its way, and what becomes known of it."""
+
+    def __init__(self, exchange: Exchange, request: chat.ChatRequest, plan: Plan) -> None:
+        self.exchange = exchange
+        self.plan = plan
+        self.status = 200
+        self.error_code: str | None = None
+        self.usage: chat.Usage | None = None
+        self.attempts: tuple[Attempt, ...] = ()
+        self._created_at = now()
+        self._request = request
+        self._answer: Answer | None = None
+        parameters = request.parameters
+        exchange.stream = bool(parameters.stream)
+        options = parameters.stream_options
+        self._wants_usage = bool(options and options.include_usage)
+
+    def call(self) -> Call:
+        fields = self._request.fields
+        body = {name: raw for name, raw in fields.items() if name not in _NOT_SENT_ON}
+        return Call(
+            model=self.plan.model,
+            body=body,
+            stream=self.exchange.stream,
+            request_id=self.exchange.request_id,
+        )
+
+    def committed(self, answer: Answer) -> None:
+        self._answer = answer
+        self.attempts = tuple(answer.attempts)
+        self.exchange.provider = answer.deployment.provider
+        self.exchange.model = answer.deployment.model
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        if self._answer is None:
+            return []
+        deployment = self._answer.deployment
+        headers = [
+            (b"x-trunkline-provider", deployment.provider.encode()),
+            (b"x-trunkline-model", _header_text(deployment.model)),
+            (b"x-trunkline-attempts", str(len(self.attempts)).encode()),
+        ]
+        if self._request.ignored:
+            ignored = ", ".join(self._request.ignored)
+            headers.append((b"x-trunkline-ignored", _header_text(ignored)))
+        return headers
+
+    def metered(self, chunks: Sequence[bytes]) -> list[bytes]:
+        """Reads the usage out of the chunks; returns those that the caller gets."""
+        out = []
+        for chunk in chunks:
+            report = chat.peek_report(chunk)
+            if report is None:
+                out.append(chunk)
+                continue
+            self.usage = report.usage
+            if self._wants_usage:
+                cost_usd = self.cost_usd()
+                out.append(chunk if cost_usd is None else chat.with_cost(chunk, cost_usd))
+            elif report.choices:
+                out.append(chat.without_usage(chunk))
+        return out
+
+    def cost_usd(self) -> str | None:
+        nano = self._cost()
+        return None if nano is None else usd(nano)
+
+    def _cost(self) -> int | None:
+        """Nano-dollars; None if the price or the usage is not known."""
+        price = self._answer.deployment.price if self._answer else None
+        if price is None or self.usage is None:
+            return None
+        used = BilledUsage(
+            prompt_tokens=self.usage.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens,
+            cached_tokens=self.usage.cached_tokens,
+        )
+        return cost(used, price)
+
+    def receipt(self) -> Request:
+        exchange, usage = self.exchange, self.usage or chat.Usage()
+        first = exchange.first_chunk_s
+        return Request(
+            id=exchange.request_id,
+            account_id=exchange.caller.account_id,
+            key_id=exchange.caller.key_id,
+            created_at=self._created_at,
+            api="chat",
+            model=self.plan.asked,
+            provider=exchange.provider,
+            answered_model=exchange.model,
+            attempts=self.attempts,
+            stream=exchange.stream,
+            status=self.status,
+            error_code=self.error_code,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost_nano_usd=self._cost(),
+            first_token_ms=None if first is None else round(first * 1000),
+            duration_ms=round(exchange.elapsed_s() * 1000),
+        )
+
+
+def _header_text(text: str) -> bytes:
+    """Names come from the operator and from callers: nothing but printable ASCII may get into a header."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:200].encode()

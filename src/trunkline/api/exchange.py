@@ -1,0 +1,58 @@
+"""One request and its answer, as the edge knows them: what the log line and the metrics are made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+from starlette.types import Scope
+
+from trunkline.accounts import Caller
+from trunkline.errors import InvalidAPIKey
+
+Headers = Iterable[tuple[bytes, bytes]]
+_SCOPE_KEY = "trunkline.exchange"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Made by the edge when a request enters; filled in on the way.
+
+    ``status`` is 0 until the answer has begun and 499 if the client hung up before. ``route`` is the
+    pattern that the path matched, None if it matched none.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    route: str | None = None
+    started: float = field(default_factory=time.perf_counter)
+    identified: Caller | None = None
+    status: int = 0
+    error_code: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    stream: bool = False
+    first_chunk_s: float | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks. Raises InvalidAPIKey on a route that is open to everybody."""
+        if self.identified is None:
+            raise InvalidAPIKey(reason="missing")
+        return self.identified
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.started
+
+
+def attach(scope: Scope, exchange: Exchange) -> None:
+    """Makes the exchange known to the endpoint behind."""
+    scope[_SCOPE_KEY] = exchange
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """Returns the exchange that the edge attached."""
+    return cast(Exchange, scope[_SCOPE_KEY])

@@ -1,0 +1,131 @@
+"""What ``GET /metrics`` tells: requests, times, tokens, the engine's queue and restarts.
+
+Labels are closed sets (routes, configured providers and models), so a caller cannot grow them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from trunkline.api.exchange import Exchange
+from trunkline.wire.chat import Usage
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""Set before prometheus_client is imported, it lets several workers count together."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """The counters of this process; with several workers, of all of them together."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        registry = None if MULTIPROCESS in os.environ else self._registry
+        self._requests = Counter(
+            "trunkline_requests",
+            "Requests answered",
+            ("method", "path", "status"),
+            registry=registry,
+        )
+        self._running = Gauge(
+            "trunkline_requests_running",
+            "Requests being answered",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._duration = Histogram(
+            "trunkline_request_duration_seconds",
+            "Time from a request's arrival to its answer's end",
+            ("path",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._first_chunk = Histogram(
+            "trunkline_time_to_first_token_seconds",
+            "Time from a request's arrival to the first chunk of a stream",
+            ("provider", "model"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "trunkline_tokens",
+            "Tokens read and written; completion includes reasoning, prompt includes cached",
+            ("provider", "model", "kind"),
+            registry=registry,
+        )
+        self._engine_running = Gauge(
+            "trunkline_engine_slots_busy",
+            "Completions that the embedded engine is working on",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._engine_waiting = Gauge(
+            "trunkline_engine_queue",
+            "Requests waiting for a slot of the embedded engine",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._engine_restarts = Counter(
+            "trunkline_engine_restarts",
+            "Restarts of the embedded engine",
+            ("reason",),
+            registry=registry,
+        )
+        if registry is None:
+            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
+
+    def began(self) -> None:
+        """A request has arrived."""
+        self._running.inc()
+
+    def ended(self, exchange: Exchange) -> None:
+        """A request has been answered, or its client is gone."""
+        self._running.dec()
+        path = exchange.route or "other"
+        method = exchange.method if exchange.method in _METHODS else "other"
+        self._requests.labels(method, path, str(exchange.status)).inc()
+        self._duration.labels(path).observe(exchange.elapsed_s())
+        if exchange.first_chunk_s is not None:
+            self._first_chunk.labels(exchange.provider, exchange.model).observe(
+                exchange.first_chunk_s
+            )
+
+    def used(self, provider: str, model: str, usage: Usage) -> None:
+        """A reply has told its usage."""
+        for kind, count in (
+            ("prompt", usage.prompt_tokens),
+            ("cached", usage.cached_tokens),
+            ("completion", usage.completion_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ):
+            if count:
+                self._tokens.labels(provider, model, kind).inc(count)
+
+    def watch_engine(self, running: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """Reads the engine's queue whenever the figures are asked for."""
+        if MULTIPROCESS in os.environ:  # a function cannot be read from another process
+            return
+        self._engine_running.set_function(running)
+        self._engine_waiting.set_function(waiting)
+
+    def engine_restarted(self, reason: str) -> None:
+        """The engine is being started again."""
+        self._engine_restarts.labels(reason).inc()
+
+    def render(self) -> bytes:
+        """Returns the figures in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,164 @@
+"""``GET /openapi.json``: this API, described from the Structs that decode and encode it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from trunkline import __version__
+from trunkline.api.errors import ErrorEnvelope
+from trunkline.api.exchange import exchange_of
+from trunkline.api.health import Status
+from trunkline.api.models import Model, ModelList
+from trunkline.api.receipts import Receipt
+from trunkline.api.send import send_json
+from trunkline.wire import chat
+
+_REF = "#/components/schemas/{name}"
+_STRUCTS = (
+    chat.Completion,
+    chat.Chunk,
+    Model,
+    ModelList,
+    Receipt,
+    Status,
+    ErrorEnvelope,
+)
+# Fields that ChatParameters carries undecoded, with the Struct that reads them when it must.
+_CARRIED: dict[str, Any] = {
+    "messages": list[chat.Message],
+    "tools": list[chat.Tool],
+    "tool_choice": chat.ToolChoiceParameter,
+    "response_format": chat.ResponseFormat,
+}
+
+
+class OpenAPI:
+    """Serves the description."""
+
+    def __init__(self) -> None:
+        self._body = msgspec.json.encode(description())
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        await send_json(send, exchange_of(scope), self._body)
+
+
+def description() -> dict[str, Any]:
+    """Returns the OpenAPI 3.1 document."""
+    types = (_typed_parameters(), *_STRUCTS, *_CARRIED.values())
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    parameters = components["ChatParameters"]
+    carried = dict(zip(_CARRIED, schemas[-len(_CARRIED) :], strict=True))
+    parameters["properties"] = {
+        name: {
+            **(parameters["properties"].get(name) or carried.get(name) or {}),
+            "description": _note(parameter),
+        }
+        for name, parameter in chat.PARAMETERS.items()
+    }
+    parameters["required"] = ["model", "messages"]
+    parameters["additionalProperties"] = False
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Trunkline",
+            "version": __version__,
+            "description": "One OpenAI-compatible endpoint in front of every provider.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"key": []}],
+        "paths": _paths(),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _typed_parameters() -> type[msgspec.Struct]:
+    """ChatParameters without what it carries undecoded, which has no schema of its own."""
+    typed = [f for f in msgspec.structs.fields(chat.ChatParameters) if f.type is not msgspec.Raw]
+    fields = [(f.name, f.type, f.default) for f in typed if not f.required]
+    return msgspec.defstruct("ChatParameters", [("model", str), *fields], kw_only=True)
+
+
+def _note(parameter: chat.Parameter) -> str:
+    fate = f"{parameter.engine} by the embedded engine"
+    return f"{fate}: {parameter.note}" if parameter.note else fate
+
+
+def _paths() -> dict[str, Any]:
+    identifier = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        "/v1/chat/completions": {
+            "post": {
+                "operationId": "createChatCompletion",
+                "summary": "Answers a conversation.",
+                "requestBody": {"required": True, "content": _json("ChatParameters")},
+                "parameters": [
+                    {
+                        "name": "x-trunkline-params",
+                        "in": "header",
+                        "schema": {"enum": ["strict", "lenient"]},
+                    }
+                ],
+                "responses": {
+                    "200": {
+                        "description": "The completion, or a stream of chunks ended by [DONE].",
+                        "content": {**_json("Completion"), "text/event-stream": _schema("Chunk")},
+                    },
+                    **_ERRORS,
+                },
+            }
+        },
+        "/v1/models": {"get": _get("listModels", "Lists the models.", "ModelList")},
+        "/v1/models/{id}": {
+            "get": {
+                **_get("retrieveModel", "Shows one model; the id may hold slashes.", "Model"),
+                "parameters": [identifier],
+            }
+        },
+        "/v1/requests/{id}": {
+            "get": {
+                **_get("retrieveRequest", "Shows the receipt of one request.", "Receipt"),
+                "parameters": [identifier],
+            }
+        },
+        "/health": {"get": {**_get("health", "Tells whether it runs.", "Status"), "security": []}},
+        "/metrics": {"get": _plain("metrics", "Figures in Prometheus' format.", "text/plain")},
+        "/openapi.json": {
+            "get": {
+                **_plain("openapi", "This document.", "application/json"),
+                "security": [],
+            }
+        },
+    }
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return {"schema": {"$ref": _REF.format(name=name)}}
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": _schema(name)}
+
+
+_ERRORS = {"default": {"description": "What went wrong.", "content": _json("ErrorEnvelope")}}
+
+
+def _get(operation: str, summary: str, answer: str) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": _json(answer)}, **_ERRORS},
+    }
+
+
+def _plain(operation: str, summary: str, media_type: str) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": {media_type: {}}}, **_ERRORS},
+    }

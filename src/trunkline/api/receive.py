@@ -1,0 +1,81 @@
+"""The two things that come from a client: a body, and the moment it hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from starlette.types import Receive, Scope
+
+from trunkline.errors import APIError, RequestTooLarge
+
+
+class ClientGoneError(Exception):
+    """The client hung up. Not an error of anybody's."""
+
+
+class RequestTimeoutError(APIError):
+    """the request body did not arrive in time"""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: float) -> bytes:
+    """Reads a request's body.
+
+    Raises RequestTooLarge beyond ``limit`` bytes, RequestTimeoutError after ``timeout_s``, and
+    ClientGoneError.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise _too_large(limit)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read(receive, limit)
+    except TimeoutError as error:
+        raise RequestTimeoutError from error
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(
+        f"the request body is larger than {limit} bytes; send less or raise [server] max_body_bytes"
+    )
+
+
+async def until_hangup(receive: Receive, work: Awaitable[None]) -> None:
+    """Awaits ``work``, cancelling it when the client hangs up: then raises ClientGoneError.
+
+    The request's body must have been read.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            watcher = group.create_task(_watch(receive))
+            await work
+            watcher.cancel()
+    except BaseExceptionGroup as errors:
+        # One task's failure comes out as a group of one; two failures cannot both matter.
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+
+
+async def _watch(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise ClientGoneError

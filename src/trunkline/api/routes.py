@@ -1,0 +1,42 @@
+"""The route table and nothing else: the API on one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.routing import Route, Router
+
+from trunkline.api.chat import ChatCompletions
+from trunkline.api.health import Health, MetricsPage
+from trunkline.api.models import Models, OneModel
+from trunkline.api.openapi import OpenAPI
+from trunkline.api.receipts import Receipts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """What the routes lead to; each is an ASGI application."""
+
+    chat: ChatCompletions
+    models: Models
+    one_model: OneModel
+    receipts: Receipts
+    health: Health
+    metrics: MetricsPage
+    openapi: OpenAPI
+
+
+def routes(endpoints: Endpoints) -> Router:
+    """Returns the router. Paths that it does not know are answered in OpenAI's envelope by the edge."""
+    return Router(
+        [
+            Route("/v1/chat/completions", endpoints.chat, methods=["POST"]),
+            Route("/v1/models", endpoints.models, methods=["GET"]),
+            Route("/v1/models/{id:path}", endpoints.one_model, methods=["GET"]),
+            Route("/v1/requests/{id}", endpoints.receipts, methods=["GET"]),
+            Route("/health", endpoints.health, methods=["GET"]),
+            Route("/metrics", endpoints.metrics, methods=["GET"]),
+            Route("/openapi.json", endpoints.openapi, methods=["GET"]),
+        ],
+        redirect_slashes=False,
+    )

@@ -1,0 +1,176 @@
+"""``trunkline serve``: one process that does everything, or a parent with an engine and N workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trunkline import app
+from trunkline.accounts import FirstKey, ensure_first_key
+from trunkline.api.metrics import MULTIPROCESS, Metrics
+from trunkline.app import Setup
+from trunkline.engine.endpoint import Where
+from trunkline.engine.supervisor import Supervisor
+from trunkline.routing import Catalog
+from trunkline.serving.server import Server, bind, on_signals
+from trunkline.serving.workers import Assignment, Workers
+from trunkline.store import Store
+
+_SETTLE_S = (
+    1.0  # a model that fails this early, or is ready this early, is reported before the banner
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the banner tells."""
+
+    url: str
+    setup: Setup
+    catalog: Catalog
+    key: FirstKey
+
+
+def serve(
+    setup: Setup,
+    *,
+    bootstrap_key: str | None,
+    reload: dict[str, Any],
+    announce: Callable[[Started], None],
+) -> None:
+    """Serves until a signal ends it.
+
+    ``announce`` is called once requests are accepted. ``reload`` holds what a worker needs to read
+    the same settings again. Raises StartError or ConfigError if it cannot start, or if the engine's
+    model turns out to be unusable.
+    """
+    server = setup.settings.server
+    with contextlib.closing(bind(server.host, server.port)) as listener:
+        run = _Run(setup, listener, bootstrap_key, announce)
+        main = run.alone() if server.workers == 1 else run.with_workers(reload)
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(main)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Returns uvloop's, None (the standard library's) where there is none."""
+    try:
+        import uvloop
+    except ImportError:  # not on Windows
+        return None
+    return uvloop.new_event_loop
+
+
+class _Run:
+    def __init__(
+        self,
+        setup: Setup,
+        listener: socket.socket,
+        bootstrap_key: str | None,
+        announce: Callable[[Started], None],
+    ) -> None:
+        self._setup = setup
+        self._listener = listener
+        self._bootstrap_key = bootstrap_key
+        self._announce = announce
+
+    async def alone(self) -> None:
+        metrics = Metrics()
+        async with (
+            self._engine(metrics) as engine,
+            app.open_app(self._setup, engine=_where(engine), metrics=metrics) as router,
+        ):
+            started = await self._started(router.store, router.catalog)
+            await _settled(engine)
+            server = Server(
+                router.asgi,
+                drain_s=self._setup.settings.server.drain_s,
+                on_started=lambda: self._announce(started),
+            )
+            async with _watched(engine):
+                with on_signals(server.stop):
+                    await server.serve(sockets=[self._listener])
+
+    async def with_workers(self, reload: dict[str, Any]) -> None:
+        with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+            os.environ[MULTIPROCESS] = folder
+            endpoint_file = Path(folder, "engine", "endpoint.json")
+            metrics = Metrics()
+            async with self._engine(metrics, publish_to=endpoint_file) as engine:
+                # Migrates, and makes the first key, before several workers would want to.
+                async with app.open_app(
+                    self._setup, engine=_where(engine), metrics=metrics
+                ) as router:
+                    started = await self._started(router.store, router.catalog)
+                await _settled(engine)
+                assignment = Assignment(
+                    reload=reload,
+                    home=str(self._setup.home),
+                    demo=self._setup.demo,
+                    listener=self._listener.fileno(),
+                    endpoint_file=str(endpoint_file) if engine else None,
+                )
+                workers = Workers(
+                    assignment,
+                    count=self._setup.settings.server.workers,
+                    drain_s=self._setup.settings.server.drain_s,
+                )
+                async with _watched(engine):
+                    with on_signals(workers.stop):
+                        await workers.run(on_started=lambda: self._announce(started))
+
+    @asynccontextmanager
+    async def _engine(
+        self, metrics: Metrics, *, publish_to: Path | None = None
+    ) -> AsyncIterator[Supervisor | None]:
+        if self._setup.model is None:
+            yield None
+            return
+        supervisor = app.supervisor(
+            self._setup, self._setup.model, metrics=metrics, publish_to=publish_to
+        )
+        async with supervisor:
+            yield supervisor
+
+    async def _started(self, store: Store, catalog: Catalog) -> Started:
+        key = await ensure_first_key(store, self._setup.home, self._bootstrap_key)
+        host, port = self._listener.getsockname()[:2]
+        shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+        shown = f"[{shown}]" if ":" in shown else shown
+        return Started(f"http://{shown}:{port}", self._setup, catalog, key)
+
+
+def _where(engine: Supervisor | None) -> Where | None:
+    return None if engine is None else engine.endpoint
+
+
+async def _settled(engine: Supervisor | None) -> None:
+    """Waits a moment for the engine. Raises StartError if its model cannot be used."""
+    if engine is None:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SETTLE_S):
+            await engine.started()
+
+
+@asynccontextmanager
+async def _watched(engine: Supervisor | None) -> AsyncIterator[None]:
+    """Ends what is inside if the engine's model turns out to be unusable, and raises why."""
+    if engine is None:
+        yield
+        return
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(engine.started())
+            yield
+            watching.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None

@@ -1,0 +1,100 @@
+"""One uvicorn server on a socket that is open already, with our signals and our draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator, Iterable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from trunkline.errors import StartError
+
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 75  # longer than clients keep idle connections, so that they close them, not we
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Opens the listening socket. Raises StartError that says what is in the way."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"cannot listen on '{host}': {error.strerror}") from error
+    try:
+        if sys.platform != "win32":  # there it would let two servers share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartError(_why_not(host, port, error)) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is taken; choose another with --port, or stop what uses it"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} is not permitted to this user; choose one above 1023"
+    return f"cannot listen on {host}:{port}: {error.strerror}"
+
+
+class Server(uvicorn.Server):
+    """Serves one application; ``stop`` drains, a second ``stop`` ends at once."""
+
+    def __init__(self, app: ASGIApp, *, drain_s: float, on_started: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",  # open_app owns what must be closed
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]  # a float serves as well
+        )
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    def stop(self) -> None:
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leaves the signals to ``on_signals``: uvicorn would raise them again in the end."""
+        yield
+
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def on_signals(
+    act: Callable[[], None], signals: Iterable[signal.Signals] = STOP_SIGNALS
+) -> Generator[None, None, None]:
+    """Calls ``act`` in the event loop for every signal, as long as the context lasts."""
+    loop = asyncio.get_running_loop()
+    previous = {
+        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+        for number in signals
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
