@@ -94,7 +94,6 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_body_bytes: Annotated[int, _doc("Largest request body, in bytes.", ge=1024, le=1 << 40)] = (
         33_554_432
     )
-    max_depth: Annotated[int, _doc("Deepest nesting of a JSON body.", ge=8, le=1000)] = 64
     body_timeout_s: Annotated[
         float, _doc("Seconds within which a request body must arrive.", gt=0, le=_DAY_S)
     ] = 30.0

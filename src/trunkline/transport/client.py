@@ -24,7 +24,7 @@ from trunkline.errors import UpstreamError
 
 _DRAIN_S = 0.05
 _DNS_TTL_S = 60
-_KEEPALIVE_S = 15.0
+_KEEPALIVE_S = 4.0  # uvicorn, and so vLLM and SGLang, closes an idle connection after 5 s
 _NOT_A_URL = "has an address that is not a URL"
 
 
