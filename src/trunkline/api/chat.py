@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
@@ -14,7 +15,7 @@ from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.metrics import Metrics
 from trunkline.api.receive import ClientGoneError, read_body, until_hangup
 from trunkline.api.send import send_json, send_stream
-from trunkline.errors import InvalidRequest, UpstreamError
+from trunkline.errors import InvalidRequest, TrunklineError
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
@@ -108,11 +109,18 @@ class ChatCompletions:
                     some = run.metered(some)
                 if some:
                     yield sse.encode(some)
-        except UpstreamError as error:
+        except Exception as error:  # the edge of a stream
             # The status line is gone: one error event and a clean end are what is left.
             failure = api_error(error)
             run.exchange.error_code = run.error_code = failure.code
-            log.warning("stream_failed", request_id=run.exchange.request_id, reason=error.message)
+            expected = isinstance(error, TrunklineError)
+            log.log(
+                logging.WARNING if expected else logging.ERROR,
+                "stream_failed",
+                request_id=run.exchange.request_id,
+                reason=str(error),
+                exc_info=None if expected else error,
+            )
             yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
             return
         yield _DONE

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from prometheus_client.multiprocess import mark_process_dead
 
 from trunkline.errors import StartError
 from trunkline.log import get_logger
@@ -80,6 +81,7 @@ class Workers:
                 if child.returncode is None:
                     child.kill()
                     await child.wait()
+                mark_process_dead(child.pid)  # type: ignore[no-untyped-call]  # its gauges would count on
             if not self._stopping.is_set():
                 log.error("worker_died", worker=number, status=child.returncode, retry_s=delay_s)
                 await asyncio.sleep(delay_s)
@@ -88,6 +90,7 @@ class Workers:
     async def _spawn(self) -> Process:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # nothing in the current folder is imported
             "-m",
             "trunkline.serving",
             stdin=PIPE,
