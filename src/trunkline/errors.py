@@ -182,9 +182,10 @@ class UpstreamTimeout(APIError):
 class UpstreamError(TrunklineError):
     """One attempt at one deployment failed.
 
-    ``message`` is for the log and never quotes a key; ``public`` is what a caller may read, in our
-    words or, for a caller's own mistake (``status`` 400 to 499, not ``retryable``), the provider's
-    sentence. ``timed_out`` tells a deadline from another failure.
+    ``message`` may quote the upstream, and so a prompt: it is for the developer's eye and never
+    logged. ``public`` is what a caller may read: our words or, for a caller's own mistake
+    (``status`` 400 to 499, not ``retryable``), the provider's sentence. ``timed_out`` tells a
+    deadline from another failure.
     """
 
     def __init__(
@@ -207,3 +208,8 @@ class UpstreamError(TrunklineError):
         self.param = param
         self.timed_out = timed_out
         self.retry_after_s = retry_after_s
+
+    @property
+    def outcome(self) -> str:
+        """What logs and receipts say: never the provider's words."""
+        return self.public if self.retryable else "refused the request"

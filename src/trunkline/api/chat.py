@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
@@ -15,7 +14,7 @@ from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.metrics import Metrics
 from trunkline.api.receive import ClientGoneError, read_body, until_hangup
 from trunkline.api.send import send_json, send_stream
-from trunkline.errors import InvalidRequest, TrunklineError
+from trunkline.errors import InvalidRequest, TrunklineError, UpstreamError
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
@@ -113,14 +112,11 @@ class ChatCompletions:
             # The status line is gone: one error event and a clean end are what is left.
             failure = api_error(error)
             run.exchange.error_code = run.error_code = failure.code
-            expected = isinstance(error, TrunklineError)
-            log.log(
-                logging.WARNING if expected else logging.ERROR,
-                "stream_failed",
-                request_id=run.exchange.request_id,
-                reason=str(error),
-                exc_info=None if expected else error,
-            )
+            if isinstance(error, TrunklineError):
+                reason = error.outcome if isinstance(error, UpstreamError) else error.message
+                log.warning("stream_failed", request_id=run.exchange.request_id, reason=reason)
+            else:
+                log.error("stream_failed", request_id=run.exchange.request_id, exc_info=error)
             yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
             return
         yield _DONE

@@ -18,7 +18,14 @@ from trunkline.api.exchange import Exchange, attach
 from trunkline.api.metrics import Metrics
 from trunkline.api.receive import ClientGoneError
 from trunkline.api.send import send_json
-from trunkline.errors import APIError, HostNotAllowed, InvalidAPIKey, MethodNotAllowed, NotFound
+from trunkline.errors import (
+    APIError,
+    HostNotAllowed,
+    InvalidAPIKey,
+    MethodNotAllowed,
+    NotFound,
+    TrunklineError,
+)
 from trunkline.ids import new_id
 from trunkline.log import get_logger
 
@@ -92,7 +99,7 @@ class Edge:
         exchange.error_code = failure.code
         if isinstance(error, InvalidAPIKey):
             log.info("key_refused", request_id=exchange.request_id, reason=error.reason)
-        if failure.status >= 500:
+        if not isinstance(error, TrunklineError | HTTPException):
             log.error("request_failed", request_id=exchange.request_id, exc_info=error)
         if exchange.status:  # the answer has begun: all that is left is to break it off
             raise error

@@ -97,7 +97,7 @@ class _Failure:
 
     @property
     def outcome(self) -> str:
-        return self.error.public if isinstance(self.error, UpstreamError) else self.error.message
+        return self.error.outcome if isinstance(self.error, UpstreamError) else self.error.message
 
     def attempt(self) -> Attempt:
         return Attempt(
@@ -109,8 +109,8 @@ class _Failure:
         )
 
     def fields(self) -> dict[str, object]:
-        """What the log says of it: the upstream's own words too."""
-        return {**msgspec.structs.asdict(self.attempt()), "reason": self.error.message}
+        """What the log says of it."""
+        return {**msgspec.structs.asdict(self.attempt()), "code": self.error.code}
 
 
 def _told_caller(failures: Sequence[_Failure]) -> APIError:
