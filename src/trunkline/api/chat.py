@@ -59,7 +59,7 @@ class ChatCompletions:
         plan = self._catalog.resolve(request.parameters.model, wishes)
         run = _Run(exchange_of(scope), request, plan)
         try:
-            await until_hangup(receive, self._answer(run, send))
+            await until_hangup(receive, run.exchange, self._answer(run, send))
         except ClientGoneError:
             run.status, run.error_code = 499, "client_gone"
             raise

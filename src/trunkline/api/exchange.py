@@ -21,7 +21,8 @@ class Exchange:
     """Made by the edge when a request enters; filled in on the way.
 
     ``status`` is 0 until the answer has begun and 499 if the client hung up before. ``route`` is the
-    pattern that the path matched, None if it matched none.
+    pattern that the path matched, None if it matched none; ``answered`` is set when the last byte of
+    the answer is handed over.
     """
 
     request_id: str
@@ -31,6 +32,7 @@ class Exchange:
     started: float = field(default_factory=time.perf_counter)
     identified: Caller | None = None
     status: int = 0
+    answered: bool = False
     error_code: str | None = None
     provider: str | None = None
     model: str | None = None

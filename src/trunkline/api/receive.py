@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 
 from starlette.types import Receive, Scope
 
+from trunkline.api.exchange import Exchange
 from trunkline.errors import APIError, RequestTooLarge
 
 
@@ -60,14 +61,15 @@ def _too_large(limit: int) -> RequestTooLarge:
     )
 
 
-async def until_hangup(receive: Receive, work: Awaitable[None]) -> None:
+async def until_hangup(receive: Receive, exchange: Exchange, work: Awaitable[None]) -> None:
     """Awaits ``work``, cancelling it when the client hangs up: then raises ClientGoneError.
 
-    The request's body must have been read.
+    The request's body must have been read. A client that leaves with its whole answer did not hang
+    up: servers tell both in the same way, while ``work`` may still be clearing up.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            watcher = group.create_task(_watch(receive))
+            watcher = group.create_task(_watch(receive, exchange))
             await work
             watcher.cancel()
     except BaseExceptionGroup as errors:
@@ -75,7 +77,8 @@ async def until_hangup(receive: Receive, work: Awaitable[None]) -> None:
         raise errors.exceptions[0] from errors.exceptions[0].__cause__
 
 
-async def _watch(receive: Receive) -> None:
+async def _watch(receive: Receive, exchange: Exchange) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    raise ClientGoneError
+    if not exchange.answered:
+        raise ClientGoneError

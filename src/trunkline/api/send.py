@@ -40,6 +40,7 @@ async def send_whole(
             ],
         }
     )
+    exchange.answered = True
     await send({"type": "http.response.body", "body": body})
 
 
@@ -58,4 +59,5 @@ async def send_stream(
     async with aclosing(frames):  # type: ignore[type-var]  # every caller passes a generator
         async for frame in frames:
             await send({"type": "http.response.body", "body": frame, "more_body": True})
+    exchange.answered = True
     await send({"type": "http.response.body", "body": b""})
