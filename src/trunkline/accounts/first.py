@@ -88,8 +88,10 @@ def _check(bootstrap: str) -> None:
         raise ConfigError(
             f"TRUNKLINE_BOOTSTRAP_KEY is too short; give {_MIN_LENGTH} characters or more, best random ones"
         )
-    if not bootstrap.isascii() or not bootstrap.isprintable() or " " in bootstrap:
-        raise ConfigError("TRUNKLINE_BOOTSTRAP_KEY must be printable ASCII without spaces")
+    if not (bootstrap.isascii() and bootstrap.isprintable()) or bootstrap != bootstrap.strip():
+        raise ConfigError(
+            "TRUNKLINE_BOOTSTRAP_KEY must be printable ASCII, without spaces around it"
+        )
 
 
 async def _warn_if_revoked(store: Store, hash: str) -> None:

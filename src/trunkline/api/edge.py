@@ -45,7 +45,8 @@ def accepted_hosts(bound: str, allowed: Sequence[str]) -> frozenset[str] | None:
     loopback = bound in {"localhost", "::1"} or bound.startswith("127.")
     if not loopback and not allowed:
         return None
-    return _LOOPBACK_HOSTS | {name.lower() for name in allowed}
+    itself = f"[{bound}]" if ":" in bound else bound
+    return _LOOPBACK_HOSTS | {name.lower() for name in (itself, *allowed)}
 
 
 class Edge:

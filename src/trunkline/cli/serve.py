@@ -112,9 +112,13 @@ def _curl(started: Started) -> list[str]:
 
 def _program() -> str:
     """Returns how this program is called from another terminal, in another folder."""
-    found = shutil.which("trunkline")
     here = Path(sys.argv[0]).absolute()
-    same = found is not None and Path(found).resolve() == here.resolve()
-    name = "trunkline" if same else shlex.quote(str(here))
+    found = shutil.which("trunkline")
+    if here.name == "__main__.py":  # python -m trunkline
+        name = f"{shlex.quote(sys.executable)} -m trunkline"
+    elif found is not None and Path(found).resolve() == here.resolve():
+        name = "trunkline"
+    else:
+        name = shlex.quote(str(here))
     home = os.environ.get("TRUNKLINE_HOME")
     return f"TRUNKLINE_HOME={shlex.quote(str(Path(home).absolute()))} {name}" if home else name
