@@ -50,7 +50,7 @@ def test_a_model_of_the_users_is_spoken_to_like_gpt_oss(tmp_path):
     card = open_model(path).card
     assert card.name == "local/gpt-oss-20b-mxfp4"
     assert card.identity == "You are ChatGPT, a large language model trained by OpenAI."
-    assert (card.knowledge_cutoff, card.channel_rule) == ("2024-06", True)
+    assert (card.knowledge_cutoff, card.channel_rule, card.shown_formats) == ("2024-06", True, True)
     assert (card.temperature, card.max_tokens, card.string_cap) == (1.0, None, None)
     assert open_model(path, name="openai/gpt-oss-20b").card.name == "openai/gpt-oss-20b"
 

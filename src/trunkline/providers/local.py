@@ -68,7 +68,7 @@ class LocalProvider:
             date=self._today().isoformat(),
             effort=_EFFORTS[job.effort],
             tools=job.tools,
-            response_formats=job.formats,
+            response_formats=job.formats if self._card.shown_formats else (),
             persona=harmony.Persona(
                 identity=job.identity or self._card.identity,
                 knowledge_cutoff=self._card.knowledge_cutoff,
