@@ -6,6 +6,7 @@ tests of a process share. ``tests/conftest.py`` imports the fixtures.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,11 @@ class Serving:
     def stderr(self) -> str:
         """Everything written so far: the log, one JSON object a line."""
         return (self.logs / "stderr").read_text()
+
+    def log(self) -> list[dict[str, Any]]:
+        """The log's events so far; a line that is being written is left out."""
+        *lines, _ = self.stderr().split("\n")
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     def wait_for_banner(self, *, timeout_s: float = _START_S) -> None:
         """Waits until the banner is printed. Raises AssertionError if the process ends before."""

@@ -66,7 +66,7 @@ def chunks(request: Json, script: Script) -> Iterator[Json]:
 
 
 def _message(request: Json, script: Script) -> Json:
-    message: Json = {"role": "assistant", "content": None}
+    message: Json = {"role": "assistant", "content": None, "refusal": None}
     if script.reasoning:
         message[script.reasoning_field] = script.reasoning
     if tool := _tool_to_call(request):
@@ -123,7 +123,8 @@ def _logprobs(request: Json, text: str | None) -> Json | None:
         "content": [
             _logprob(word) | {"top_logprobs": [_logprob(word) for _ in top]}
             for word in _words(text)
-        ]
+        ],
+        "refusal": None,
     }
 
 

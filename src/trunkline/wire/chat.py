@@ -74,12 +74,14 @@ class ChatParameters(Struct, kw_only=True):
     service_tier: str | None = None
     prediction: Raw = Raw()
     prompt_cache_key: str | None = None
+    prompt_cache_options: Raw = Raw()
     prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
     audio: Raw = Raw()
     modalities: list[str] | None = None
+    moderation: Raw = Raw()
     functions: Raw = Raw()
     function_call: Raw = Raw()
     web_search_options: Raw = Raw()
@@ -156,11 +158,13 @@ PARAMETERS: Mapping[str, Parameter] = {
     "service_tier": Parameter(_I, ""),
     "prediction": Parameter(_I, "only ever a matter of speed"),
     "prompt_cache_key": Parameter(_I, "the engine finds its cache by the prompt itself"),
+    "prompt_cache_options": Parameter(_I, "the engine caches every prompt"),
     "prompt_cache_retention": Parameter(_I, ""),
     "safety_identifier": Parameter(_I, ""),
     "verbosity": Parameter(_I, "gpt-oss has no such control"),
     "audio": Parameter(_R, "text in, text out"),
     "modalities": Parameter(_S, '`["text"]` only'),
+    "moderation": Parameter(_R, "the engine has no moderation model"),
     "functions": Parameter(_R, "the older form: send `tools`"),
     "function_call": Parameter(_R, "the older form: send `tool_choice`"),
     "web_search_options": Parameter(_R, "the engine reaches no network"),
@@ -208,6 +212,8 @@ def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
         raise _unknown_parameter(min(unknown))
     for name in unknown:
         del fields[name]
+    if raw := fields.get("response_format"):
+        fields["response_format"] = parameters.response_format = published_format(raw)
     messages = bytes(parameters.messages)
     if not messages.startswith(b"["):
         raise InvalidRequest("messages must be a list", code="invalid_type", param="messages")
@@ -523,6 +529,32 @@ class ResponseFormat(Struct, kw_only=True):
 _decode_format = msgspec.json.Decoder(ResponseFormat).decode
 
 
+class _SchemaOfObject(Struct, tag_field="type", tag="json_object"):
+    schema: dict[str, Any] | None = None
+    value: dict[str, Any] | None = None
+
+
+_decode_schema_of_object = msgspec.json.Decoder(_SchemaOfObject).decode
+
+
+def published_format(raw: Raw) -> Raw:
+    """Rewrites the two other ways of sending a schema; every other format stays as it is.
+
+    huggingface_hub's client sends a caller's ``json_schema`` to any base URL as TGI wants it,
+    ``{"type": "json_object", "value": …}``; Fireworks and llama.cpp take ``"schema"`` there. Nobody
+    else would notice either, and the schema would silently not hold.
+    """
+    try:
+        found = _decode_schema_of_object(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return raw  # something else, or wrong: whoever reads it will say so
+    schema = found.schema if found.schema is not None else found.value
+    if schema is None:
+        return raw
+    wanted = {"name": "response", "schema": schema}
+    return Raw(encode({"type": "json_schema", "json_schema": wanted}))
+
+
 def decode_response_format(raw: Raw) -> JSONSchemaFormat | None:
     """Decodes ``response_format`` to the schema that the answer follows; None is free text."""
     if not raw:
@@ -645,7 +677,7 @@ class Chunk(Struct, kw_only=True):
     created: int
     model: str
     choices: list[ChunkChoice]
-    system_fingerprint: str | None = None
+    system_fingerprint: str | UnsetType = UNSET
     usage: Usage | UnsetType | None = UNSET
 
 
@@ -693,7 +725,7 @@ class Completion(Struct, kw_only=True):
     model: str
     choices: list[Choice]
     usage: Usage
-    system_fingerprint: str | None = None
+    system_fingerprint: str | UnsetType = UNSET
 
 
 encode = msgspec.json.Encoder().encode

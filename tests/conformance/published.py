@@ -1,0 +1,150 @@
+"""The two descriptions that an answer must fit: OpenAI's OpenAPI document, and our own.
+
+Fields that a description does not name are allowed; what it names must be as it says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jsonschema import Draft202012Validator
+
+from tests.conformance.recording import Exchange
+
+OPENAI = Path(__file__).parents[1] / "data" / "openai-openapi-chat.json"
+
+Json = Any
+
+
+class Answer(NamedTuple):
+    """A JSON document of an answer, and what it claims to be: a chunk, an error, a model…"""
+
+    kind: str
+    document: Json
+
+
+_OPENAI_NAMES = {
+    "completion": "CreateChatCompletionResponse",
+    "chunk": "CreateChatCompletionStreamResponse",
+    "error": "ErrorResponse",
+    "model": "Model",
+    "models": "ListModelsResponse",
+}
+_KINDS = {
+    ("POST", r"/v1/chat/completions", "application/json"): "completion",
+    ("POST", r"/v1/chat/completions", "text/event-stream"): "chunk",
+    ("GET", r"/v1/models", "application/json"): "models",
+    ("GET", r"/v1/models/.+", "application/json"): "model",
+}
+
+
+class Descriptions:
+    """Checks answers against OpenAI's document and against ``own``, our /openapi.json."""
+
+    def __init__(self, own: Json) -> None:
+        published = as_json_schema(json.loads(OPENAI.read_text()))
+        self._openai = {kind: validator(published, name) for kind, name in _OPENAI_NAMES.items()}
+        self._own = {kind: validator(own, name) for kind, name in _own_names(own).items()}
+
+    def faults(self, exchange: Exchange) -> list[str]:
+        """Returns what is wrong with an exchange, a sentence each."""
+        faults = []
+        for answer in answers(exchange):
+            for whose, validators in (("OpenAI's", self._openai), ("our", self._own)):
+                for error in validators[answer.kind].iter_errors(answer.document):
+                    faults.append(
+                        f"{whose} {answer.kind}: {error.json_path}: {error.message[:500]}"
+                    )
+        return faults
+
+
+def _own_names(own: Json) -> dict[str, str]:
+    """Follows our document from its paths to the schemas, as a generated client would."""
+
+    def name(path: str, method: str, status: str, media_type: str) -> str:
+        content = own["paths"][path][method]["responses"][status]["content"]
+        reference: str = content[media_type]["schema"]["$ref"]
+        return reference.rpartition("/")[2]
+
+    chat = "/v1/chat/completions"
+    return {
+        "completion": name(chat, "post", "200", "application/json"),
+        "chunk": name(chat, "post", "200", "text/event-stream"),
+        "error": name(chat, "post", "default", "application/json"),
+        "model": name("/v1/models/{id}", "get", "200", "application/json"),
+        "models": name("/v1/models", "get", "200", "application/json"),
+    }
+
+
+def validator(document: Json, name: str) -> Draft202012Validator:
+    """Returns what validates against one of a document's component schemas."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    return Draft202012Validator(schema)
+
+
+def as_json_schema(schema: Json) -> Json:
+    """Reads OpenAI's dialect of OpenAPI as JSON Schema.
+
+    The document is of version 3.1 but still says ``nullable``, as 3.0 did; and its ``oneOf`` has
+    branches that overlap, so that a literal reading refuses what the API itself answers.
+    """
+    if isinstance(schema, list):
+        return [as_json_schema(element) for element in schema]
+    if not isinstance(schema, dict):
+        return schema
+    read = {
+        "anyOf" if key == "oneOf" else key: as_json_schema(value)
+        for key, value in schema.items()
+        if key != "nullable"
+    }
+    return {"anyOf": [read, {"type": "null"}]} if schema.get("nullable") is True else read
+
+
+def answers(exchange: Exchange) -> Iterator[Answer]:
+    """Yields the documents of an exchange; of a stream its chunks, and the error that ended it.
+
+    Raises AssertionError for a stream that is not framed as published: ``data:`` lines, one document
+    each, and at the end ``[DONE]`` or an error event.
+    """
+    if exchange.media_type == "text/event-stream":
+        yield from _streamed(exchange)
+    elif exchange.whole:
+        kind = "error" if exchange.status >= 400 else _kind(exchange)
+        yield Answer(kind, json.loads(exchange.body))
+
+
+def _streamed(exchange: Exchange) -> Iterator[Answer]:
+    *events, rest = bytes(exchange.body).split(b"\n\n")
+    assert not (exchange.whole and rest), f"the stream ends within an event: {rest!r}"
+    ended = False
+    for name, data in _events(events):
+        assert not ended, f"an event after the end: {data!r}"
+        if data == b"[DONE]":
+            ended = True
+        elif name == b"error":
+            ended = True
+            yield Answer("error", json.loads(data))
+        else:
+            yield Answer(_kind(exchange), json.loads(data))
+    assert ended or not exchange.whole, "the stream ends without [DONE] or an error"
+
+
+def _events(events: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the name, empty for most, and the data of each event; comments are left out."""
+    for event in events:
+        fields = dict(re.findall(rb"^(event|data): (.*)$", event, re.MULTILINE))
+        if fields:
+            yield fields.get(b"event", b""), fields[b"data"]
+
+
+def _kind(exchange: Exchange) -> str:
+    for (method, path, media_type), kind in _KINDS.items():
+        if (method, media_type) == (exchange.method, exchange.media_type) and re.fullmatch(
+            path, exchange.path
+        ):
+            return kind
+    raise AssertionError(f"nothing describes {exchange.method} {exchange.path}")
