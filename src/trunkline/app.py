@@ -30,7 +30,7 @@ from trunkline.engine.client import EngineClient
 from trunkline.engine.endpoint import Where
 from trunkline.engine.model import Model
 from trunkline.engine.supervisor import Supervisor
-from trunkline.errors import EngineUnavailable
+from trunkline.errors import EngineUnavailable, StartError
 from trunkline.providers.base import Provider
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.local import LocalProvider
@@ -55,9 +55,14 @@ class Setup:
 
 
 def set_up(settings: Settings, home: Path, *, demo: bool) -> Setup:
-    """Opens the engine's model, without loading it. Raises StartError if the file cannot be used."""
+    """Opens the engine's model, without loading it.
+
+    Raises StartError if the file cannot be used, or if ``demo`` mode has no engine to answer.
+    """
     engine = settings.engine
     reason = engine_model.available() if engine.enabled else "[engine] enabled = false"
+    if reason is not None and demo:
+        raise StartError(f"demo mode needs the embedded engine, and it is off: {reason}")
     if reason is not None:
         return Setup(settings, home, None, reason, demo)
     if engine.model:
