@@ -130,6 +130,10 @@ class MethodNotAllowed(APIError):
     type = "invalid_request_error"
     code = "method_not_allowed"
 
+    def __init__(self, *, allowed: str) -> None:
+        super().__init__(f"this method is not allowed here; allowed is {allowed}")
+        self.allowed = allowed
+
 
 class RequestTooLarge(APIError):
     """the request body is too large"""

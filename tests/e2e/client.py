@@ -51,9 +51,13 @@ class Stream:
         self.status = response.status
         self.headers = _headers(response)
 
+    def read(self) -> bytes:
+        """Returns the rest of the body as it is."""
+        return self._response.read()
+
     def next_event(self) -> str | None:
         """Returns the lines of the next event without the blank one; None at a clean end."""
-        lines = []
+        lines: list[str] = []
         while line := self._response.readline():
             if line == b"\n":
                 return "".join(lines).rstrip("\n")
@@ -121,7 +125,7 @@ def streaming(
             yield Stream(response)
 
 
-def question(text: str = "What is the capital of France?", **more: Any) -> dict[str, Any]:
+def question(text: str = "What is the capital of France?", /, **more: Any) -> dict[str, Any]:
     """Returns the body of a request to the embedded engine, or to another ``model``."""
     return {"model": NANO, "messages": [{"role": "user", "content": text}], **more}
 

@@ -133,7 +133,7 @@ def _presented_key(scope: Scope) -> str | None:
 
 def _from_starlette(error: HTTPException) -> APIError:
     if error.status_code == 405:
-        return MethodNotAllowed()
+        return MethodNotAllowed(allowed=(error.headers or {}).get("Allow", "nothing"))
     if error.status_code == 404:
         return NotFound("there is no such path; see GET /openapi.json")
     failure = APIError(str(error.detail))

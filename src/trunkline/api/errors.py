@@ -6,7 +6,13 @@ import math
 
 import msgspec
 
-from trunkline.errors import APIError, TrunklineError, UpstreamError, UpstreamFailed
+from trunkline.errors import (
+    APIError,
+    MethodNotAllowed,
+    TrunklineError,
+    UpstreamError,
+    UpstreamFailed,
+)
 
 
 class ErrorBody(msgspec.Struct):
@@ -46,6 +52,8 @@ def headers(error: APIError) -> list[tuple[bytes, bytes]]:
     out = []
     if error.status == 401:
         out.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodNotAllowed):
+        out.append((b"allow", error.allowed.encode()))
     if error.retry_after_s is not None:
         out.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
     return out

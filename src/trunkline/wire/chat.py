@@ -193,6 +193,7 @@ class ChatRequest(Struct, frozen=True):
 
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_parameters = msgspec.json.Decoder(ChatParameters).decode
+_check_syntax = msgspec.json.Decoder(Raw).decode
 
 
 def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
@@ -205,7 +206,7 @@ def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
         fields = _decode_fields(body)
         parameters = _decode_parameters(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(error) from error
+        raise translated(_syntax_error(body) or error) from error
     fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}
     unknown = fields.keys() - PARAMETERS.keys()
     if unknown and not lenient:
@@ -220,6 +221,15 @@ def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
     if not messages[1:16].strip(b" \t\r\n]"):
         raise InvalidRequest("messages must hold at least one message", param="messages")
     return ChatRequest(parameters=parameters, fields=fields, ignored=tuple(sorted(unknown)))
+
+
+def _syntax_error(body: bytes) -> msgspec.DecodeError | RecursionError | None:
+    """Returns what keeps a body from being JSON at all, which may stand behind a wrong type."""
+    try:
+        _check_syntax(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return error
+    return None
 
 
 def _unknown_parameter(name: str) -> InvalidRequest:
