@@ -171,7 +171,7 @@ def events_of(serving: Serving, name: str) -> list[dict[str, Any]]:
 
 
 def _connection(serving: Serving) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection("127.0.0.1", serving.port, timeout=ANSWER_S)
+    return http.client.HTTPConnection(serving.url.removeprefix("http://"), timeout=ANSWER_S)
 
 
 def _request(
