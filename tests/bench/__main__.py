@@ -1,0 +1,207 @@
+"""``python -m tests.bench``: prints what the router costs, beside what it stands in front of.
+
+CPU is that of process trees; times of a busy machine differ from run to run by half, so compare the
+ratios, which are taken in the same run. Everything runs on loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import engine, programs, provider, start
+from tests.bench.load import Failed
+from trunkline.engine import model as engine_model
+
+_STREAMS = (1, 8, 32)
+_AIMS = ("an aim", "", "≤ 16 ×", "", "≤ 8 ×", "", "≤ 3 ×", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How long to measure: seconds per load, rounds of the comparison, starts."""
+
+    cost_s: float
+    cost_rounds: int
+    speed_s: float
+    engine_s: float
+    starts: int
+
+
+_FULL = Lengths(cost_s=4.0, cost_rounds=3, speed_s=2.0, engine_s=5.0, starts=5)
+_QUICK = Lengths(cost_s=1.2, cost_rounds=1, speed_s=0.6, engine_s=1.0, starts=2)
+
+
+def main() -> int:
+    """Measures and prints; returns 1 if something did not answer as it must."""
+    arguments = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    arguments.add_argument("--quick", action="store_true", help="less exact, in under a minute")
+    lengths = _QUICK if arguments.parse_args().quick else _FULL
+    if sys.platform != "linux":
+        print("the benchmark reads /proc, which only Linux has", file=sys.stderr)
+        return 1
+    print(f"{os.cpu_count()} cores, {platform.machine()}, CPython {platform.python_version()}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
+            return _run(lengths, Path(folder))
+    except Failed as error:
+        print(f"a server failed under load: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(lengths: Lengths, folder: Path) -> int:
+    left_out = []
+    compiled = programs.compiled(folder)
+    nginx = programs.nginx()
+    if compiled is None:
+        left_out.append(f"everything under load: {programs.NO_COMPILER}")
+    elif nginx is None:
+        left_out.append(f"the comparison with nginx: {programs.NO_NGINX}")
+    no_engine = engine_model.available()
+    if no_engine is not None:
+        left_out.append(f"everything on the engine: {no_engine}")
+    if compiled is not None:
+        _print_costs(
+            provider.measure_cost(
+                compiled,
+                nginx,
+                folder,
+                seconds=lengths.cost_s,
+                rounds=lengths.cost_rounds,
+                tell=_tell,
+            )
+        )
+        _print_speeds(
+            provider.measure_speed(
+                compiled, folder, seconds=lengths.speed_s, streams=_STREAMS, tell=_tell
+            )
+        )
+    if no_engine is None:
+        if compiled is not None:
+            _print_engine(
+                engine.measure(
+                    compiled, folder, seconds=lengths.engine_s, streams=_STREAMS, tell=_tell
+                )
+            )
+        _tell("starts")
+        _print_start(start.measure(times=lengths.starts))
+    for what in left_out:
+        print(f"\nleft out: {what}")
+    return 0
+
+
+def _print_costs(costs: Sequence[provider.Cost]) -> None:
+    print(
+        f"\nCPU of an answer, {provider.STREAMS} at a time; a stream has {provider.CHUNKS} tokens"
+    )
+    raw, floor = costs[0], next((cost for cost in costs if cost.server == "nginx"), None)
+    rows = [
+        (
+            cost.server,
+            f"{cost.json_us:.1f} µs",
+            _over(cost.json_us, floor.json_us) if floor else "",
+            f"{cost.burst_event_us:.2f} µs",
+            _over(cost.burst_event_us, floor.burst_event_us) if floor else "",
+            f"{cost.paced_event_us:.1f} µs",
+            _over(cost.paced_event_us, floor.paced_event_us) if floor else "",
+            f"{cost.memory_mb:.0f} MB",
+        )
+        for cost in costs
+    ]
+    _print_table(
+        (
+            *("", "JSON request", "over nginx", "event in bursts", "over nginx"),
+            *(f"event every {provider.DELAY_MS:g} ms", "over nginx", "memory"),
+        ),
+        [*rows, _AIMS] if floor else rows,
+    )
+    router = costs[-1]
+    print(
+        f"the router over the raw upstream: {_over(router.json_us, raw.json_us)} a JSON request, "
+        f"{_over(router.burst_event_us, raw.burst_event_us)} an event in bursts, "
+        f"{_over(router.paced_event_us, raw.paced_event_us)} an event every {provider.DELAY_MS:g} ms"
+    )
+
+
+def _print_speeds(speeds: Sequence[provider.Speed]) -> None:
+    print("\nA provider's answers, as fast as they come")
+    _print_table(
+        ("", "at a time", "JSON requests/s", "streams/s", "tokens/s", "first token p50", "p99"),
+        [
+            (
+                speed.server,
+                str(speed.streams),
+                f"{speed.json.per_second:,.0f}",
+                f"{speed.stream.per_second:,.0f}",
+                f"{speed.tokens_per_second:,.0f}",
+                f"{speed.stream.first_byte_ms.p50:.1f} ms",
+                f"{speed.stream.first_byte_ms.p99:.1f} ms",
+            )
+            for speed in speeds
+        ],
+    )
+
+
+def _print_engine(measured: engine.Measured) -> None:
+    print(f"\nThe embedded engine's streams of {engine.TOKENS} tokens; CPU per stream")
+    _print_table(
+        (
+            *("", "at a time", "streams/s", "tokens/s", "first token p50", "p99"),
+            *("engine's CPU", "router's CPU", "router's over the raw engine's"),
+        ),
+        [
+            (
+                reply.server,
+                str(reply.streams),
+                f"{reply.result.per_second:.1f}",
+                f"{reply.tokens_per_second:,.0f}",
+                f"{reply.result.first_byte_ms.p50:.0f} ms",
+                f"{reply.result.first_byte_ms.p99:.0f} ms",
+                f"{reply.engine_us / 1000:.1f} ms",
+                f"{reply.router_us / 1000:.1f} ms" if reply.router_us else "",
+                _over(reply.router_us, raw.engine_us) if reply.router_us else "",
+            )
+            for reply in measured.replies
+            for raw in measured.replies[: len(_STREAMS)]
+            if raw.streams == reply.streams
+        ],
+    )
+    print(f"\nmemory of router and engine after that load: {measured.memory_mb:.0f} MB")
+
+
+def _print_start(started: start.Start) -> None:
+    print(
+        f"\nstart, warm: /health after {started.health_s:.2f} s, "
+        f"the engine's first answer after {started.answer_s:.2f} s (an aim: 1.5 s)\n"
+        f"memory of router and engine after it: {started.memory_mb:.0f} MB (an aim: 170 MB)"
+    )
+
+
+def _over(value: float, least: float) -> str:
+    times = value / least
+    return f"{times:.2f} ×" if times < 1 else f"{times:.1f} ×"
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table that is Markdown as well."""
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    table.insert(1, ["-" * width for width in widths])
+    for row in table:
+        first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        aligned = [cell.strip().rjust(len(cell)) for cell in others]
+        print(f"| {' | '.join([first, *aligned])} |", flush=True)
+
+
+def _tell(what: str) -> None:
+    print(f"… {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
