@@ -21,20 +21,32 @@ _QUESTION = "What is the capital of France?"
 
 def serve(
     config: ConfigOption = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Router processes.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="HOST", help="Address to listen on.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="PORT", help="Port to listen on; 0 takes a free one."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Router processes sharing the port."),
+    ] = None,
     db: Annotated[
-        str | None, typer.Option(help="Database: a postgresql:// or sqlite:/// URL.")
+        str | None,
+        typer.Option("--db", metavar="URL", help="Database: a postgresql:// or sqlite:/// URL."),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="A gpt-oss GGUF file for the embedded engine.")
+        Path | None,
+        typer.Option(
+            "--model", metavar="FILE.gguf", help="A gpt-oss GGUF file for the embedded engine."
+        ),
     ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Answer every model name with the built-in test model.")
     ] = False,
 ) -> None:
-    """Start the router. Flags win over the environment, and that over the file."""
+    """Starts the router. Flags win over the environment, and that over the file."""
     from trunkline import app, log, serving
     from trunkline import config as configuration
 
