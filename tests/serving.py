@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ ECHO = "sim/echo"
 
 _START_S = 60.0
 _STOP_S = 40.0
+_PATIENCE_S = 20.0
 _SERVES = re.compile(r"serves (http://\S+)/v1")
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
@@ -157,6 +158,14 @@ def simulated_provider(base_url: str, *models: str, name: str = "sim") -> str:
     lines = [f"[providers.{name}]", f'base_url = "{base_url}"', 'api_key = "sk-simulated"']
     lines += [f'models."{model}" = {{ input = 1.0, output = 2.0 }}' for model in models]
     return "\n".join(lines) + "\n"
+
+
+def until(condition: Callable[[], bool], *, timeout_s: float = _PATIENCE_S) -> None:
+    """Waits for a condition that nothing announces. Raises AssertionError if it does not come."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"nothing came in {timeout_s} s"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

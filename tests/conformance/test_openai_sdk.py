@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -27,9 +26,8 @@ from tests.conformance.scenes import (
     GetWeather,
     Person,
 )
-from tests.serving import ECHO, NANO, Serving, running
+from tests.serving import ECHO, NANO, Serving, running, until
 
-PATIENCE_S = 20.0
 MAX_ROUNDS = 4
 ENDLESS = {"guided_regex": "[ab]{8000}"}
 """Keeps the engine at it until its context is full: thousands of tokens."""
@@ -491,10 +489,3 @@ def engine_pid(server: Serving) -> int:
 def hung_up(server: Serving) -> int:
     """Returns how many requests ended because their clients left."""
     return sum(event.get("error") == "client_gone" for event in server.log())
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

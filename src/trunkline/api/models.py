@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -24,7 +25,7 @@ class Model(msgspec.Struct, kw_only=True):
     """A model, as OpenAI shows it; ``providers`` in the order in which they are tried."""
 
     id: str
-    object: str = "model"
+    object: Literal["model"] = "model"
     created: int
     owned_by: str
     providers: list[ModelProvider]
@@ -35,7 +36,7 @@ class Model(msgspec.Struct, kw_only=True):
 class ModelList(msgspec.Struct, kw_only=True):
     """Every model."""
 
-    object: str = "list"
+    object: Literal["list"] = "list"
     data: list[Model]
 
 

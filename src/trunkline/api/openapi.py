@@ -58,6 +58,10 @@ def description() -> dict[str, Any]:
         }
         for name, parameter in chat.PARAMETERS.items()
     }
+    components["Usage"]["properties"]["cost"] = {
+        "type": "number",
+        "description": "USD; in the last chunk of a stream, where the price is known",
+    }
     parameters["required"] = ["model", "messages"]
     parameters["additionalProperties"] = False
     return {

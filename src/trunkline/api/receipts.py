@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from starlette.types import Receive, Scope, Send
 
@@ -35,7 +37,7 @@ class Receipt(msgspec.Struct, kw_only=True):
     """Who asked for what, who answered, what it used and cost (USD as a decimal string)."""
 
     id: str
-    object: str = "request"
+    object: Literal["request"] = "request"
     created_at: int
     api: str
     model: str

@@ -656,14 +656,14 @@ class ToolCallDelta(Struct, kw_only=True):
 
     index: int
     id: str | UnsetType = UNSET
-    type: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
     function: FunctionDelta | UnsetType = UNSET
 
 
 class Delta(Struct, kw_only=True):
     """What one chunk adds to a choice's message."""
 
-    role: str | UnsetType = UNSET
+    role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType | None = UNSET
     reasoning: str | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
@@ -683,7 +683,7 @@ class Chunk(Struct, kw_only=True):
     """``chat.completion.chunk``."""
 
     id: str
-    object: str = "chat.completion.chunk"
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     created: int
     model: str
     choices: list[ChunkChoice]
@@ -702,14 +702,14 @@ class MessageToolCall(Struct, kw_only=True):
     """A finished call."""
 
     id: str
-    type: str = "function"
+    type: Literal["function"] = "function"
     function: CalledFunction
 
 
 class AssistantMessage(Struct, kw_only=True):
     """``choices[].message``."""
 
-    role: str = "assistant"
+    role: Literal["assistant"] = "assistant"
     content: str | None = None
     refusal: str | None = None
     reasoning: str | UnsetType = UNSET
@@ -730,7 +730,7 @@ class Completion(Struct, kw_only=True):
     """``chat.completion``."""
 
     id: str
-    object: str = "chat.completion"
+    object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
     choices: list[Choice]

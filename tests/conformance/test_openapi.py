@@ -1,0 +1,308 @@
+"""The two descriptions themselves: ours is sound and true, and a wrong answer fails both."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.conformance.published import OPENAI, as_json_schema, validator
+from tests.conformance.recording import Exchange, Recorder
+from tests.conformance.scenes import ASK, WEATHER_TOOL, Person
+from tests.serving import NANO, until
+from trunkline.wire.chat import PARAMETERS
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def own(server):
+    with urllib.request.urlopen(f"{server.url}/openapi.json") as answer:
+        assert answer.headers["content-type"] == "application/json"
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return json.loads(OPENAI.read_text())
+
+
+def nodes(document: Any) -> Iterator[dict]:
+    if isinstance(document, dict):
+        yield document
+        for value in document.values():
+            yield from nodes(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from nodes(value)
+
+
+def resolved(document: Any, reference: str) -> Any:
+    for step in reference.removeprefix("#/").split("/"):
+        document = document[step]
+    return document
+
+
+# --------------------------------------------------------------------------------------- our document
+
+
+def test_ours_is_an_openapi_3_1_document(own):
+    assert own["openapi"].startswith("3.1.")
+    assert {"title", "version"} <= own["info"].keys()
+    operations = [operation for path in own["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    for operation in operations:
+        assert operation["responses"]
+        for response in operation["responses"].values():
+            assert response["description"]
+
+
+def test_every_reference_of_ours_leads_to_a_schema(own):
+    references = [node["$ref"] for node in nodes(own) if "$ref" in node]
+    assert len(references) > 20
+    for reference in references:
+        assert isinstance(resolved(own, reference), dict)
+
+
+def test_every_schema_of_ours_is_valid_json_schema(own):
+    for name, schema in own["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        assert validator(own, name).is_valid({}) is not None
+
+
+def test_receipts_and_health_are_as_ours_says(server, recorder):
+    with recorder.client() as client:
+        client.headers["Authorization"] = f"Bearer {server.key}"
+        answer = client.post(
+            f"{server.base_url}/chat/completions", json={"model": NANO, "messages": ASK}
+        )
+        receipt = f"{server.base_url}/requests/{answer.headers['x-request-id']}"
+        until(lambda: client.get(receipt).status_code == 200)
+        assert client.get(f"{server.url}/health").json()["status"] == "ok"
+
+
+def test_every_path_parameter_of_ours_is_declared(own):
+    for path, item in own["paths"].items():
+        for operation in item.values():
+            declared = {
+                parameter["name"]
+                for parameter in operation.get("parameters", [])
+                if parameter["in"] == "path"
+            }
+            assert declared == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+
+
+def test_ours_says_which_paths_need_no_key(server, own):
+    for path, item in own["paths"].items():
+        for method, operation in item.items():
+            request = urllib.request.Request(
+                server.url + path.replace("{id}", "x"), method=method.upper()
+            )
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    status = answer.status
+            except urllib.error.HTTPError as error:
+                status = error.status
+            is_open = operation.get("security") == []
+            assert (status == 200) is is_open, path
+            assert (status == 401) is not is_open, path
+
+
+# ------------------------------------------------------------------------------------------- requests
+
+REQUESTS = [
+    {"messages": ASK},
+    {"messages": ASK, "temperature": 0.5, "max_tokens": 5, "stop": ["x"], "seed": 1, "n": 2},
+    {"messages": ASK, "stream": True, "stream_options": {"include_usage": True}},
+    {"messages": ASK, "tools": [WEATHER_TOOL], "tool_choice": "required"},
+    {
+        "messages": ASK,
+        "tools": [WEATHER_TOOL],
+        "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
+    },
+    {
+        "messages": [
+            {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
+            *ASK,
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "get_weather", "arguments": "{}"},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": "21"},
+        ],
+    },
+    {
+        "messages": ASK,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "person", "schema": Person.model_json_schema()},
+        },
+        "reasoning_effort": "low",
+    },
+    {"messages": ASK, "logprobs": True, "top_logprobs": 3, "parallel_tool_calls": False},
+]
+
+
+@pytest.mark.parametrize("fields", REQUESTS)
+def test_a_request_that_is_answered_fits_both_descriptions(
+    server, recorder, own, published, fields
+):
+    body = {"model": NANO, "max_completion_tokens": 40, **fields}
+    schemas = (
+        validator(as_json_schema(published), "CreateChatCompletionRequest"),
+        Draft202012Validator(
+            {
+                **own["paths"][CHAT]["post"]["requestBody"]["content"]["application/json"][
+                    "schema"
+                ],
+                "components": own["components"],
+            }
+        ),
+    )
+    assert [error.message for schema in schemas for error in schema.iter_errors(body)] == []
+    with recorder.client() as client:
+        answer = client.post(
+            f"{server.base_url}/chat/completions",
+            json=body,
+            headers={"Authorization": f"Bearer {server.key}"},
+        )
+    assert answer.status_code == 200, answer.text
+
+
+def test_every_field_that_openai_publishes_has_a_declared_fate(published):
+    assert properties(published, "CreateChatCompletionRequest") - PARAMETERS.keys() == set()
+
+
+def test_ours_documents_every_field_that_is_accepted_and_no_other(own):
+    parameters = own["components"]["schemas"]["ChatParameters"]
+    assert parameters["properties"].keys() == PARAMETERS.keys()
+    assert parameters["additionalProperties"] is False
+
+
+def properties(document: Any, name: str) -> set[str]:
+    def walk(schema: Any) -> set[str]:
+        if "$ref" in schema:
+            schema = resolved(document, schema["$ref"])
+        found = set(schema.get("properties", ()))
+        return found.union(*(walk(part) for part in schema.get("allOf", ())))
+
+    return walk({"$ref": f"#/components/schemas/{name}"})
+
+
+# ------------------------------------------------------------------------- what the checks would find
+
+COMPLETION = {
+    "id": "chatcmpl_1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": NANO,
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "x", "refusal": None},
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+    ],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}
+CHUNK = {
+    "id": "chatcmpl_1",
+    "object": "chat.completion.chunk",
+    "created": 1,
+    "model": NANO,
+    "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}],
+}
+ERROR = {"error": {"message": "no", "type": "t", "param": None, "code": None}}
+
+
+def whole(document: Any, *, status: int = 200, path: str = CHAT, method: str = "POST") -> Exchange:
+    body = bytearray(json.dumps(document).encode())
+    return Exchange(method, path, status, "application/json", body, whole=True)
+
+
+def stream(body: bytes) -> Exchange:
+    return Exchange("POST", CHAT, 200, "text/event-stream", bytearray(body), whole=True)
+
+
+def event(document: Any) -> bytes:
+    return b"data: " + json.dumps(document).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        whole(COMPLETION),
+        whole({**COMPLETION, "model": "a provider's", "extra": 1}),
+        whole(ERROR, status=400),
+        stream(event(CHUNK) + b": a comment\n\n" + DONE),
+        stream(event(CHUNK) + b"event: error\n" + event(ERROR)),
+    ],
+)
+def test_a_right_answer_has_no_faults(descriptions, exchange):
+    assert descriptions.faults(exchange) == []
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        whole({**COMPLETION, "object": "completion"}),
+        whole({**COMPLETION, "created": "now"}),
+        whole({name: value for name, value in COMPLETION.items() if name != "choices"}),
+        whole(COMPLETION, status=400),
+        whole({"error": {"message": "no", "type": "t"}}, status=404),
+        whole({"object": "list"}, path="/v1/models", method="GET"),
+        whole({"id": "m"}, path="/v1/models/m", method="GET"),
+        stream(event({**CHUNK, "choices": [{"index": 0}]}) + DONE),
+        stream(event(CHUNK) + event(ERROR) + DONE),
+    ],
+)
+def test_a_wrong_answer_is_found_by_both_descriptions(descriptions, exchange):
+    faults = " ".join(descriptions.faults(exchange))
+    assert "OpenAI's" in faults
+    assert "our" in faults
+
+
+def test_a_field_of_ours_that_we_do_not_describe_is_found(descriptions):
+    [fault] = descriptions.faults(whole({**COMPLETION, "extra": 1}))
+    assert "our completion" in fault
+    assert "'extra' was unexpected" in fault
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        event(CHUNK),
+        event(CHUNK) + DONE + event(CHUNK),
+        event(CHUNK) + DONE.rstrip(),
+        event(CHUNK) + DONE + DONE,
+    ],
+)
+def test_a_stream_that_is_framed_wrongly_is_found(descriptions, body):
+    with pytest.raises(AssertionError):
+        descriptions.faults(stream(body))
+
+
+def test_the_recorder_keeps_an_answer_byte_for_byte(server, recorder: Recorder):
+    with recorder.client() as client:
+        answer = client.get(
+            f"{server.base_url}/models", headers={"Authorization": f"Bearer {server.key}"}
+        )
+    [exchange] = recorder.exchanges
+    assert (bytes(exchange.body), exchange.whole) == (answer.content, True)
