@@ -18,7 +18,7 @@ from trunkline.errors import InvalidRequest, TrunklineError, UpstreamError
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
-from trunkline.routing import Answer, Catalog, Plan, Relay, decode_wishes
+from trunkline.routing import LOCAL, Answer, Catalog, Plan, Relay, decode_wishes
 from trunkline.store import Attempt, Request, Requests
 from trunkline.wire import chat, sse
 
@@ -54,9 +54,12 @@ class ChatCompletions:
         body = await read_body(
             scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
         )
-        request = chat.decode_request(body, lenient=self._lenient(scope))
+        lenient = self._lenient(scope)
+        request = chat.decode_request(body, lenient=lenient)
         wishes = decode_wishes(request.fields.get("provider"))
         plan = self._catalog.resolve(request.parameters.model, wishes)
+        if lenient and plan.deployments[0].provider == LOCAL:
+            request = chat.without_refused(request)
         run = _Run(exchange_of(scope), request, plan)
         try:
             await until_hangup(receive, run.exchange, self._answer(run, send))

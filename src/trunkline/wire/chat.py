@@ -232,6 +232,16 @@ def _syntax_error(body: bytes) -> msgspec.DecodeError | RecursionError | None:
     return None
 
 
+def without_refused(request: ChatRequest) -> ChatRequest:
+    """Leaves out what the embedded engine refuses, for a caller who asked for leniency."""
+    refused = [n for n in request.fields if PARAMETERS[n].engine is Fate.REFUSED]
+    if not refused:
+        return request
+    fields = {name: raw for name, raw in request.fields.items() if name not in refused}
+    ignored = tuple(sorted({*request.ignored, *refused}))
+    return msgspec.structs.replace(request, fields=fields, ignored=ignored)
+
+
 def _unknown_parameter(name: str) -> InvalidRequest:
     near = difflib.get_close_matches(name, PARAMETERS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
