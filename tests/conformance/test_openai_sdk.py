@@ -134,6 +134,48 @@ def test_each_of_n_choices_is_whole(client, model):
     assert contents == {0: ANSWER[model], 1: ANSWER[model]}
 
 
+def test_streamed_choices_are_told_apart_by_their_index(client, model):
+    contents = {0: "", 1: ""}
+    reasons = {}
+    for chunk in client.chat.completions.create(
+        model=model, messages=ASK, temperature=0, n=2, stream=True
+    ):
+        [choice] = chunk.choices
+        contents[choice.index] += choice.delta.content or ""
+        reasons[choice.index] = choice.finish_reason
+    assert contents == {0: ANSWER[model], 1: ANSWER[model]}
+    assert reasons == {0: "stop", 1: "stop"}
+
+
+def test_a_character_of_several_tokens_streams_whole(client):
+    wanted = "naïve 😀 日本語"
+    pieces = [
+        chunk.choices[0].delta.content or ""
+        for chunk in client.chat.completions.create(
+            model=NANO, messages=ASK, stream=True, extra_body={"guided_choice": [wanted]}
+        )
+    ]
+    assert "".join(pieces) == wanted
+    assert "\ufffd" not in "".join(pieces)
+
+
+def test_fields_that_do_not_change_the_answer_are_accepted(client, model):
+    completion = client.chat.completions.create(
+        model=model,
+        messages=ASK,
+        temperature=0,
+        user="somebody",
+        metadata={"team": "a"},
+        store=False,
+        service_tier="auto",
+        prompt_cache_key="k",
+        prompt_cache_options={},
+        safety_identifier="s",
+        verbosity="low",
+    )
+    assert completion.choices[0].message.content == ANSWER[model]
+
+
 def test_logprobs_cover_the_answer_and_not_the_reasoning(client, model):
     completion = client.chat.completions.create(
         model=model, messages=ASK, temperature=0, logprobs=True, top_logprobs=2
@@ -227,6 +269,18 @@ def test_a_streamed_response_format_ends_parsed(client, model):
     assert stream.get_final_completion().choices[0].message.parsed == done[0].parsed
 
 
+def test_parse_refuses_an_answer_that_the_token_limit_cut(client):
+    with pytest.raises(openai.LengthFinishReasonError) as caught:
+        client.chat.completions.parse(
+            model=NANO,
+            messages=ASK_EXTRACT,
+            temperature=0,
+            response_format=Person,
+            max_completion_tokens=20,
+        )
+    assert caught.value.completion.choices[0].finish_reason == "length"
+
+
 def test_parse_returns_a_tools_arguments_as_its_model(client, model):
     completion = client.chat.completions.parse(
         model=model,
@@ -290,21 +344,32 @@ def streamed_message(client: openai.OpenAI, model: str, messages: list) -> ChatC
         return stream.get_final_completion().choices[0].message
 
 
+def itself(message: ChatCompletionMessage) -> ChatCompletionMessage:
+    return message
+
+
+def dumped(message: ChatCompletionMessage) -> dict:
+    return message.model_dump()  # with a null for every field that it lacks
+
+
 @pytest.mark.parametrize("answer", [whole_message, streamed_message])
-def test_a_tool_loop_ends(client, model, answer):
+@pytest.mark.parametrize("put_back", [itself, dumped])
+def test_a_tool_loop_ends(client, model, answer, put_back):
     messages = list(ASK_WEATHER)
+    answered = []
     for _ in range(MAX_ROUNDS):
         message = answer(client, model, messages)
-        messages.append(message)
+        answered.append(message)
         if not message.tool_calls:
             break
+        messages.append(put_back(message))
         messages += [
             {"role": "tool", "tool_call_id": call.id, "content": RESULT}
             for call in message.tool_calls
         ]
-    roles = [message if isinstance(message, dict) else message.to_dict() for message in messages]
-    assert [message["role"] for message in roles] == ["user", "assistant", "tool", "assistant"]
-    assert roles[-1]["content"] == AFTER_RESULT[model]
+    [first, last] = answered
+    [call] = first.tool_calls
+    assert (call.function.name, last.content) == ("get_weather", AFTER_RESULT[model])
 
 
 # --------------------------------------------------------------------------------- models and headers

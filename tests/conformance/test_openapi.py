@@ -264,6 +264,7 @@ def test_a_right_answer_has_no_faults(descriptions, exchange):
     [
         whole({**COMPLETION, "object": "completion"}),
         whole({**COMPLETION, "created": "now"}),
+        whole({**COMPLETION, "system_fingerprint": None}),
         whole({name: value for name, value in COMPLETION.items() if name != "choices"}),
         whole(COMPLETION, status=400),
         whole({"error": {"message": "no", "type": "t"}}, status=404),
