@@ -16,6 +16,7 @@
     │   ├── EngineOverloaded       429, with Retry-After
     │   ├── UpstreamFailed         502
     │   ├── EngineUnavailable      503
+    │   ├── ServerStopping         503
     │   ├── StoreUnavailable       503 store_unavailable
     │   └── UpstreamTimeout        504
     └── UpstreamError              one attempt failed; routing decides what follows
@@ -165,6 +166,14 @@ class EngineUnavailable(APIError):
     status = 503
     type = "server_error"
     code = "engine_unavailable"
+
+
+class ServerStopping(APIError):
+    """the server is stopping; try again shortly"""
+
+    status = 503
+    type = "server_error"
+    code = "server_stopping"
 
 
 class StoreUnavailable(APIError):

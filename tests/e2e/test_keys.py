@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.client import Answer, ask, events_of, question, run, until
 from tests.e2e.wire import connected, ended
 from tests.serving import Serving, running
+from trunkline import ids
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ENGINE_OFF = "[engine]\nenabled = false\n"
@@ -93,7 +94,7 @@ def test_a_revoked_key_is_refused_within_a_second(workers: str) -> None:
 
 def test_the_four_refusals_are_identical_and_the_log_tells_them_apart() -> None:
     with running(config=ENGINE_OFF) as serving:
-        soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=4)
+        soon = ids.now() + datetime.timedelta(seconds=4)
         expiring = run("keys", "create", "--expires", soon.isoformat(), home=serving.home)
         revoked = json.loads(run("keys", "create", "--json", home=serving.home).stdout)
         run("keys", "revoke", revoked["id"], home=serving.home)

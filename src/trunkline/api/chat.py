@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
@@ -14,7 +15,7 @@ from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.metrics import Metrics
 from trunkline.api.receive import ClientGoneError, read_body, until_hangup
 from trunkline.api.send import send_json, send_stream
-from trunkline.errors import InvalidRequest, TrunklineError, UpstreamError
+from trunkline.errors import InvalidRequest, ServerStopping, TrunklineError, UpstreamError
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
@@ -65,6 +66,10 @@ class ChatCompletions:
             await until_hangup(receive, run.exchange, self._answer(run, send))
         except ClientGoneError:
             run.status, run.error_code = 499, "client_gone"
+            raise
+        except asyncio.CancelledError:
+            run.status = run.exchange.status or ServerStopping.status
+            run.error_code = ServerStopping.code
             raise
         except Exception as error:
             failure = api_error(error)

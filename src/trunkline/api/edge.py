@@ -6,6 +6,7 @@ none per chunk.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from trunkline.errors import (
     InvalidAPIKey,
     MethodNotAllowed,
     NotFound,
+    ServerStopping,
     TrunklineError,
 )
 from trunkline.ids import new_id
@@ -32,6 +34,7 @@ from trunkline.log import get_logger
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _CLIENT_GONE = 499
+_RESTART_S = 5.0
 
 log = get_logger()
 
@@ -92,6 +95,11 @@ class Edge:
         except ClientGoneError:
             exchange.status = exchange.status or _CLIENT_GONE
             exchange.error_code = "client_gone"
+        except asyncio.CancelledError:  # the server's own end: nobody else cancels a request
+            exchange.error_code = ServerStopping.code
+            if not exchange.status:
+                await self._fail(exchange, ServerStopping(retry_after_s=_RESTART_S), send)
+            raise
         except Exception as error:  # noqa: BLE001  # the edge: every failure becomes an envelope
             await self._fail(exchange, error, send)
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +56,11 @@ def serve(
     with contextlib.closing(bind(server.host, server.port)) as listener:
         run = _Run(setup, listener, bootstrap_key, announce)
         main = run.alone() if server.workers == 1 else run.with_workers(reload)
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(main)
+        with (
+            contextlib.suppress(asyncio.CancelledError),
+            asyncio.Runner(loop_factory=loop_factory()) as runner,
+        ):
+            runner.run(_until_signal(main))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -67,6 +70,14 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:  # not on Windows
         return None
     return uvloop.new_event_loop
+
+
+async def _until_signal(main: Coroutine[Any, Any, None]) -> None:
+    """Runs ``main``; a signal that it does not handle itself, as it starts and ends, cancels it."""
+    task = asyncio.current_task()
+    assert task is not None
+    with on_signals(task.cancel):
+        await main
 
 
 class _Run:
@@ -123,8 +134,13 @@ class _Run:
                     count=self._setup.settings.server.workers,
                     drain_s=self._setup.settings.server.drain_s,
                 )
+
+                def stop() -> None:
+                    self._listener.close()  # else its backlog would go on taking connections
+                    workers.stop()
+
                 async with _watched(engine):
-                    with on_signals(workers.stop):
+                    with on_signals(stop):
                         await workers.run(on_started=lambda: self._announce(started))
 
     @asynccontextmanager
