@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -269,7 +270,11 @@ def _body(completion: Completion) -> dict[str, object]:
         "mirostat": 0,
         "stop": completion.stop,
         "grammar": completion.grammar,
-        "logit_bias": list(completion.logit_bias.items()),
+        # False stands for minus infinity, which JSON has no word for.
+        "logit_bias": [
+            (token, bias if bias > -math.inf else False)
+            for token, bias in completion.logit_bias.items()
+        ],
         "n_probs": completion.n_probs,
         "post_sampling_probs": False,
         "ignore_eos": False,

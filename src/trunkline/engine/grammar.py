@@ -23,10 +23,14 @@ COMPILE_TIMEOUT_S = 5.0
 _ECHO = re.compile(
     r"\s*(\d+ \||\^)"
 )  # llguidance repeats the grammar, which the caller never wrote
-_POSITION = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
+_POSITION = re.compile(r"^(at )?\d+\(\d+\): (failed to compile JSON schema: )?")
+_NOTHING_ADMITTED = "NoExtension"
 _LARGEST = 1_000_000_000
-
-_HEAD = "%llguidance {}\nstart: "
+_HEAD = "%llguidance {}\n"
+# How a model itself ends its turn, so that it knows where a text of open length is over. Llama.cpp's
+# sign of the end is <|end|> which, like other control tokens but not these two, it takes for text.
+_END = "<|return|>"
+_ENDS_OF_TURN = (_END, "<|call|>")
 # Flexible white space lets a small model loop over blanks; these are the separators it was taught.
 _LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
@@ -35,42 +39,41 @@ def json_grammar(schema: Mapping[str, Any], *, strict: bool, string_cap: int | N
     """Returns the grammar of the JSON documents that a schema admits.
 
     Keywords that a grammar cannot express (``not``, ``uniqueItems``, unknown formats) are refused by
-    ``compile_grammar`` if ``strict``, else left unenforced. ``string_cap`` bounds the characters of
+    ``check_grammar`` if ``strict``, else left unenforced. ``string_cap`` bounds the characters of
     strings, and bounds integers, that have no bound of their own: a tiny model loops inside them.
     """
     wanted = dict(schema) if string_cap is None else capped(schema, string_cap)
     wanted["x-guidance"] = {**_LAYOUT, "lenient": not strict}
-    return f"{_HEAD}%json {json.dumps(wanted)}\n"
+    return f"{_HEAD}start: body {_END}\nbody: %json {json.dumps(wanted)}\n"
 
 
-def choice_grammar(choices: Iterable[str], *, then: str = "") -> str:
-    """Returns the grammar of exactly one of these strings, followed by ``then``."""
+def choice_grammar(choices: Iterable[str], *, then: str | None = None) -> str:
+    """Returns the grammar of exactly one of these strings, and of ``then`` in place of the end."""
     options = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
-    tail = f" {json.dumps(then)}" if then else ""
-    return f"{_HEAD}({options}){tail}\n"
+    end = _END if then is None else json.dumps(then)
+    # As one terminal it is one automaton, however many choices there are.
+    return f"{_HEAD}start: BODY {end}\nBODY: {options}\n"
 
 
 def regex_grammar(pattern: str) -> str:
     """Returns the grammar of the strings that a regular expression (Rust's syntax) matches whole."""
     escaped = re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\\/", pattern).replace("\n", "\\n")
-    return f"{_HEAD}/{escaped}/\n"
+    return f"{_HEAD}start: BODY {_END}\nBODY: /{escaped}/\n"
 
 
-async def compile_grammar(grammar: str, *, param: str) -> str:
-    """Returns the grammar if it compiles. Raises InvalidRequest naming ``param`` and the reason."""
+async def check_grammar(grammar: str, *, param: str) -> str:
+    """Returns the grammar if it can be enforced. Raises InvalidRequest with ``param`` and reason."""
     if len(grammar) > MAX_BYTES:
         raise InvalidRequest(
-            f"{param}: the schema is too large ({len(grammar)} of {MAX_BYTES} bytes)", param=param
+            f"{param}: too large to be enforced ({len(grammar)} of {MAX_BYTES} bytes)", param=param
         )
     try:
         async with asyncio.timeout(COMPILE_TIMEOUT_S):
             reason = await asyncio.to_thread(_refusal, grammar)
     except TimeoutError as error:
-        raise InvalidRequest(
-            f"{param}: the schema takes too long to compile", param=param
-        ) from error
+        raise InvalidRequest(f"{param}: it takes too long to compile", param=param) from error
     if reason:
-        raise InvalidRequest(f"{param}: the schema cannot be enforced: {reason}", param=param)
+        raise InvalidRequest(f"{param}: cannot be enforced: {reason}", param=param)
     return grammar
 
 
@@ -78,12 +81,37 @@ async def compile_grammar(grammar: str, *, param: str) -> str:
 def _refusal(grammar: str) -> str:
     from llguidance import LLMatcher  # an optional part: only where the engine is
 
-    try:
-        report: str = LLMatcher.validate_grammar(grammar, None)
-    except ValueError as error:
-        report = str(error)
+    body = grammar.partition("\n")[2].partition("\n")[2]
+    for marker in _ENDS_OF_TURN:
+        if marker in body:  # where nothing else could follow, it would become the real one
+            return f"it spells {marker}, which ends the model's turn"
+    matcher = LLMatcher(_bytes_tokenizer(), grammar, log_level=0)
+    if not matcher.is_error():
+        matcher.compute_logit_bias()  # finds what compiles and yet admits nothing
+    report: str = matcher.get_error()
+    if report.startswith(_NOTHING_ADMITTED):
+        return "nothing satisfies it"
     lines = [line for line in report.splitlines() if not _ECHO.match(line)]
     return _POSITION.sub("", " ".join(" ".join(lines).split()))[:300]
+
+
+@functools.cache
+def _bytes_tokenizer() -> Any:
+    from llguidance import LLTokenizer, TokenizerWrapper
+
+    return LLTokenizer(TokenizerWrapper(_Bytes()))
+
+
+class _Bytes:
+    """A vocabulary of bytes and the end: what a grammar admits does not depend on the model's."""
+
+    tokens = (*(bytes([byte]) for byte in range(256)), _END.encode(), b"<|eos|>")
+    special_token_ids = (256, 257)
+    eos_token_id = 257
+    bos_token_id = None
+
+    def __call__(self, text: bytes) -> list[int]:
+        return list(text)
 
 
 # Where a schema holds further schemas: under these keys a schema, a list or a mapping of them.

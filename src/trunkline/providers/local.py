@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from trunkline.engine.client import Completion, EngineClient, TokenLogprob
-from trunkline.engine.grammar import choice_grammar, compile_grammar, json_grammar, regex_grammar
+from trunkline.engine.grammar import check_grammar, choice_grammar, json_grammar, regex_grammar
 from trunkline.engine.model import ModelCard
 from trunkline.errors import InvalidRequest
 from trunkline.ids import new_id, now
@@ -206,16 +206,15 @@ class _Answer(msgspec.Struct, frozen=True):
 async def _answer(parameters: chat.ChatParameters, card: ModelCard) -> _Answer:
     if parameters.guided_regex is not None:
         grammar = regex_grammar(parameters.guided_regex)
-        return _Answer(await compile_grammar(grammar, param="guided_regex"), is_json=False)
+        return _Answer(await check_grammar(grammar, param="guided_regex"), is_json=False)
     if parameters.guided_choice:
         choices = _json(parameters.guided_choice, list[str], "guided_choice")
         if not choices:
             raise InvalidRequest(
                 "guided_choice must hold at least one string", param="guided_choice"
             )
-        return _Answer(
-            await compile_grammar(choice_grammar(choices), param="guided_choice"), is_json=False
-        )
+        grammar = choice_grammar(choices)
+        return _Answer(await check_grammar(grammar, param="guided_choice"), is_json=False)
     if parameters.guided_json:
         schema = _json(parameters.guided_json, dict[str, Any], "guided_json")
         wanted = chat.JSONSchemaFormat(name="answer", schema=schema)
@@ -232,7 +231,7 @@ async def _json_answer(wanted: chat.JSONSchemaFormat, card: ModelCard, *, param:
         name=wanted.name, schema=wanted.schema, description=wanted.description
     )
     is_free = wanted.name == "json_object"
-    return _Answer(await compile_grammar(grammar, param=param), formats=[] if is_free else [shown])
+    return _Answer(await check_grammar(grammar, param=param), formats=[] if is_free else [shown])
 
 
 async def _argument_grammars(
@@ -246,7 +245,7 @@ async def _argument_grammars(
             string_cap=card.string_cap,
         )
         param = f"tools[{tools.index(tool)}].function.parameters"
-        grammars[tool.function.name] = await compile_grammar(grammar, param=param)
+        grammars[tool.function.name] = await check_grammar(grammar, param=param)
     return grammars
 
 

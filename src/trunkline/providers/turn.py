@@ -10,8 +10,8 @@ taken back and the right one is written for it. So every choice holds by constru
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -24,14 +24,20 @@ from trunkline.engine.client import (
     TokenLogprob,
 )
 from trunkline.engine.grammar import choice_grammar
-from trunkline.errors import UpstreamError
+from trunkline.errors import InvalidRequest, UpstreamError
+from trunkline.providers.stop import Logprobs, StopStrings
 from trunkline.wire import harmony
 from trunkline.wire.harmony import Marker
 
 _MAX_CORRECTIONS = 3
 _ENDS = frozenset({Marker.RETURN, Marker.CALL})
-# Llama.cpp's end of turn, which a finished grammar admits, is <|end|>; it stays out of this list.
-_BANNED_UNDER_GRAMMAR = (Marker.START, Marker.MESSAGE, Marker.CHANNEL, Marker.CONSTRAIN)
+_CALL = "commentary to=functions."
+_FINAL, _ANALYSIS = "final", "analysis"
+_CHOSEN = " <|constrain|>"  # what a model itself writes after a tool's name
+# Low enough never to be sampled, but finite: where a schema's own words spell a marker, the grammar
+# may leave no other token.
+_BAN = -1000.0
+_TEXT_TO_A_GRAMMAR = (Marker.START, Marker.END, Marker.MESSAGE, Marker.CHANNEL, Marker.CONSTRAIN)
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,11 +62,25 @@ class Spoken(msgspec.Struct, frozen=True):
     logprobs: Sequence[TokenLogprob] = ()
 
 
-class _Segment(enum.Enum):
+class _Kind(enum.Enum):
     FREE = enum.auto()  # to the end of the turn
     HEADER = enum.auto()  # to the next <|message|>
-    NAME = enum.auto()  # one of the tools' names
+    CHOICE = enum.auto()  # one of several headings
     BODY = enum.auto()  # a message under its grammar
+
+
+@dataclass(slots=True)
+class _Segment:
+    """One completion, and what became of it."""
+
+    kind: _Kind
+    predicted: int = 0  # tokens
+    text: list[str] = field(default_factory=list)
+    is_header: bool = False  # ended with <|message|>, not with text that spells it
+    ended_turn: bool = False  # by the model
+    refused: bool = False  # the model began what it may not
+    wanted_call: bool = False  # and that was a call
+    stop_type: str = ""
 
 
 class Turn:
@@ -95,51 +115,60 @@ class Turn:
         self._rules = rules
         self._parser = harmony.Parser(tools=rules.tools)
         self._stop = StopStrings(stop)
+        self._logprobs = Logprobs()
         self._prompt = _Prompt(prompt, self._ids)
-        self._calls: dict[int, int] = {}  # the parser's number of a call → ours
+        self._segment = _Segment(_Kind.FREE)
+        self._choices: tuple[str, ...] = ()  # headings, or the rest of them, to choose from next
+        self._called = False
         self._answered = False
         self._corrections = 0
-        self._choosing = False  # the next words are a tool's name
-        self._refused = False  # the model began a call though there are no tools
         self._over = False
-        self._end: Marker | None = None  # how the model ended the turn
-        self._segment = _Segment.FREE
-        self._header_complete = False  # the current segment ended with a real <|message|>
-        self._body: list[str] = []  # the current segment's text
-        self._done: Done | None = None  # the current segment's end
-        self._predicted = 0  # the current segment's tokens so far
 
     async def run(self) -> AsyncGenerator[list[Spoken], None]:
-        """Yields what arrives together, together. Raises what ``EngineClient.complete`` raises."""
-        if not self._rules.think and (self._rules.must_call or not self._rules.tools):
-            yield self._write_header(call=self._rules.must_call)
-        while (segment := self._next_segment()) is not None:
-            self._segment, self._header_complete = segment, False
-            self._body, self._done, self._predicted = [], None, 0
-            async with self._client.complete(self._completion(segment)) as output:
-                async for pieces in output:
-                    if batch := self._hear(pieces):
-                        yield batch
-                    if self._stop.hit or self._refused or self._parser.ended is not None:
-                        break
-            if batch := self._conclude(segment):
-                yield batch
-        if batch := self._finish():
-            yield batch
+        """Yields what arrives together, together; first when the engine has begun to answer.
+
+        Raises what ``EngineClient.complete`` raises, and UpstreamError if the engine breaks out of
+        its grammar.
+        """
+        said = self._open()
+        while (kind := self._next()) is not None:
+            self._segment = _Segment(kind)
+            try:
+                async with self._client.complete(self._completion(kind)) as output:
+                    async for pieces in output:
+                        said += self._hear(pieces)
+                        if said:
+                            yield said
+                            said = []
+                        if not self._listening:
+                            break
+            except InvalidRequest:
+                if not self.completion_tokens:
+                    raise
+                self._run_out()  # it was the turn itself that filled the context
+            said += self._conclude()
+        said += self._finish()
+        if said:
+            yield said
 
     # ------------------------------------------------------------------------------------ what next
 
-    def _next_segment(self) -> _Segment | None:
-        if self._over or self._parser.ended is not None:
+    def _open(self) -> list[Spoken]:
+        if self._rules.think:
+            return []
+        return self._write_header(call=bool(self._rules.tools), final=not self._rules.must_call)
+
+    def _next(self) -> _Kind | None:
+        if self._over or self._stop.hit:
             return None
         if self._left == 0:
-            self.finish_reason = "length"
+            self._run_out()
             return None
-        if self._choosing:
-            return _Segment.NAME
+        if self._choices:
+            return _Kind.CHOICE
         if self._grammar is not None:
-            return _Segment.BODY
-        return _Segment.HEADER if self._rules.tools or self._rules.answer else _Segment.FREE
+            return _Kind.BODY
+        return _Kind.HEADER if self._rules.tools or self._rules.answer is not None else _Kind.FREE
 
     @property
     def _left(self) -> int | None:
@@ -148,65 +177,113 @@ class Turn:
 
     @property
     def _grammar(self) -> str | None:
+        """The grammar of the message that has been begun."""
         header = self._parser.header
         if header is None:
             return None
         if header.tool is not None:
             return self._rules.tools.get(header.tool)
-        return self._rules.answer if header.channel == "final" else None
+        return self._rules.answer if header.channel == _FINAL else None
 
-    def _completion(self, segment: _Segment) -> Completion:
-        completion = msgspec.structs.replace(
+    def _completion(self, kind: _Kind) -> Completion:
+        free = msgspec.structs.replace(
             self._sampling, prompt=self._prompt.parts(), max_tokens=self._left
         )
-        match segment:
-            case _Segment.FREE:
-                return completion
-            case _Segment.HEADER:
-                return msgspec.structs.replace(completion, stop=[Marker.MESSAGE.value])
-            case _Segment.NAME:
-                names = choice_grammar(self._rules.tools, then=" ")
-                return msgspec.structs.replace(completion, grammar=names, stop=[" "])
-            case _Segment.BODY:
-                banned = {self._ids[marker]: -math.inf for marker in _BANNED_UNDER_GRAMMAR}
+        match kind:
+            case _Kind.FREE:
+                return free
+            case _Kind.HEADER:
+                return msgspec.structs.replace(free, stop=[Marker.MESSAGE.value])
+            case _Kind.CHOICE:
+                names = choice_grammar(self._choices, then=_CHOSEN)
+                return msgspec.structs.replace(free, grammar=names, stop=[_CHOSEN])
+            case _Kind.BODY:
+                banned = {self._ids[marker]: _BAN for marker in _TEXT_TO_A_GRAMMAR}
                 return msgspec.structs.replace(
-                    completion,
+                    free,
                     grammar=self._grammar or "",
-                    stop=[Marker.END.value],
                     logit_bias={**self._sampling.logit_bias, **banned},
                 )
 
     # ------------------------------------------------------------------------- what the engine says
 
+    @property
+    def _listening(self) -> bool:
+        segment = self._segment
+        cut = self._stop.hit or segment.refused or segment.ended_turn
+        return not cut and self._parser.ended is None
+
     def _hear(self, pieces: Sequence[Progress | Piece | Done]) -> list[Spoken]:
-        heard: list[Spoken] = []
+        said: list[Spoken] = []
         for piece in pieces:
             match piece:
                 case Progress():
                     self._count_prompt(piece)
                 case Done():
-                    self._done = piece
+                    self._segment.stop_type = piece.stop_type
                     self._count(piece.predicted_tokens)
                 case Piece():
                     self._count(piece.predicted)
-                    if self._end is None and not self._refused:
-                        heard += self._hear_piece(piece)
-        return self._until_stop(heard)
+                    if self._listening:
+                        said += self._hear_piece(piece)
+        return said
 
     def _hear_piece(self, piece: Piece) -> list[Spoken]:
+        self._logprobs.add(piece.logprobs)
+        if self._segment.kind in (_Kind.CHOICE, _Kind.BODY):
+            return self._hear_constrained(piece.text)
         marker = self._by_id.get(piece.tokens[-1]) if piece.tokens else None
-        text = piece.text if marker is None else piece.text.removesuffix(marker.value)
-        deltas = self._add_text(text)
-        if marker in _ENDS:
-            self._end = marker
-        elif marker is Marker.MESSAGE and self._segment is _Segment.HEADER:
-            self._header_complete = True
-        elif marker is not None:
-            deltas += self._add_marker(marker)
-        if not self._rules.tools and any(isinstance(d, harmony.CallStart) for d in deltas):
-            self._refused = True
+        if marker is None:
+            return self._judged(self._add_text(piece.text))
+        said = self._judged(self._add_text(piece.text.removesuffix(marker.value)))
+        return said + self._hear_marker(marker) if self._listening else said
+
+    def _hear_constrained(self, text: str) -> list[Spoken]:
+        self._segment.text.append(text)
+        if self._segment.kind is _Kind.CHOICE:
+            self._add_text(text)
             return []
-        return self._spoken(deltas, piece.logprobs)
+        header = self._parser.header
+        is_call = header is not None and header.tool is not None
+        return self._spoken([harmony.Arguments(0, text) if is_call else harmony.Content(text)])
+
+    def _hear_marker(self, marker: Marker) -> list[Spoken]:
+        if marker in _ENDS:
+            self._segment.ended_turn = True
+            return []
+        if marker is Marker.MESSAGE and self._segment.kind is _Kind.HEADER:
+            self._segment.is_header = True
+            return []
+        said = self._judged(self._parser.marker(marker))
+        if not self._segment.refused:
+            self._keep(marker)
+        return said
+
+    def _judged(self, deltas: list[harmony.Delta]) -> list[Spoken]:
+        """Lets pass what may be said under a header that was not seen to be complete.
+
+        Not a call, nor an answer where only a constrained one will do: ``_end_header`` begins those.
+        """
+        is_call = any(isinstance(delta, harmony.CallStart) for delta in deltas)
+        is_final = self._channel == _FINAL and self._rules.answer is not None
+        if is_call or is_final or not self._is_allowed:
+            self._segment.refused, self._segment.wanted_call = True, is_call
+            return []
+        return self._spoken(deltas)
+
+    @property
+    def _channel(self) -> str | None:
+        return self._parser.header.channel if self._parser.header is not None else None
+
+    @property
+    def _is_allowed(self) -> bool:
+        """Whether the message that has been begun may stand."""
+        header = self._parser.header
+        if header is not None and header.tool is not None:
+            return header.tool in self._rules.tools
+        if self._channel == _FINAL:
+            return not self._rules.must_call
+        return self._rules.think or self._channel != _ANALYSIS
 
     def _count_prompt(self, progress: Progress) -> None:
         if not self.prompt_tokens:  # later segments only repeat it
@@ -214,153 +291,191 @@ class Turn:
             self.cached_tokens = progress.cached_tokens
 
     def _count(self, predicted: int) -> None:
-        new, self._predicted = predicted - self._predicted, predicted
+        new, self._segment.predicted = predicted - self._segment.predicted, predicted
         self.completion_tokens += new
-        header = self._parser.header
-        if header is not None and header.channel == "analysis" and header.tool is None:
+        if self._is_reasoning:
             self.reasoning_tokens += new
 
-    def _spoken(
-        self, deltas: Iterable[harmony.Delta], logprobs: Sequence[TokenLogprob] = ()
-    ) -> list[Spoken]:
-        """Numbers the calls that stand, and keeps log-probabilities for the answer alone."""
-        spoken = []
+    @property
+    def _is_reasoning(self) -> bool:
+        header = self._parser.header
+        if header is None or header.tool is not None:
+            return False
+        return header.channel == _ANALYSIS or not (self._is_answer or header.channel == _FINAL)
+
+    # -------------------------------------------------------------------------- what the caller gets
+
+    def _spoken(self, deltas: Iterable[harmony.Delta]) -> list[Spoken]:
+        said: list[Spoken] = []
         for delta in deltas:
             match delta:
-                case harmony.CallStart(index, name):
-                    self._calls[index] = len(self._calls)
-                    spoken.append(Spoken(harmony.CallStart(self._calls[index], name)))
-                case harmony.Arguments(index, text):
-                    spoken.append(Spoken(harmony.Arguments(self._calls[index], text)))
-                case harmony.Content():
-                    self._answered = True
-                    spoken.append(Spoken(delta, logprobs))
+                case harmony.CallStart(_, name):
+                    self._called = True
+                    said.append(Spoken(harmony.CallStart(0, name)))
+                case harmony.Content(text) if self._is_answer:
+                    said += self._answer(text)
+                case harmony.Content(text) | harmony.Reasoning(text):
+                    self._logprobs.clear()
+                    said.append(Spoken(harmony.Reasoning(text)))
                 case _:
-                    spoken.append(Spoken(delta))
-        return spoken
+                    said.append(Spoken(delta))
+        return said
 
-    def _until_stop(self, heard: Iterable[Spoken]) -> list[Spoken]:
-        kept = []
-        for spoken in heard:
-            if self._stop.hit:
-                break
-            if isinstance(spoken.delta, harmony.Content):
-                text = self._stop.feed(spoken.delta.text)
-                if not text:
-                    continue
-                spoken = msgspec.structs.replace(spoken, delta=harmony.Content(text))
-            kept.append(spoken)
-        return kept
+    @property
+    def _is_answer(self) -> bool:
+        """Whether visible text is part of the answer; beside a constrained one there is no other."""
+        return self._rules.answer is None or self._segment.kind is _Kind.BODY
+
+    def _answer(self, text: str) -> list[Spoken]:
+        self._answered = True
+        if self._stop.hit:
+            return []
+        text = self._stop.feed(text)
+        return [Spoken(harmony.Content(text), self._logprobs.take(text))] if text else []
 
     # --------------------------------------------------------------------------- a segment has ended
 
-    def _conclude(self, segment: _Segment) -> list[Spoken]:
-        if self._stop.hit or self._parser.ended is not None:
-            self._over = True
+    def _conclude(self) -> list[Spoken]:
+        segment = self._segment
+        if self._over or self._stop.hit:
             return []
-        if self._done is not None and self._done.stop_type == "limit":
-            self._over = True
-            self.finish_reason = "length"
+        if segment.refused:
+            return self._correct()
+        if self._parser.ended is not None:
+            return self._end_turn()
+        if segment.stop_type == "limit":
+            self._run_out()
             return []
-        match segment:
-            case _Segment.NAME:
-                self._choosing = False
-                return self._spoken(self._write(" ", Marker.CONSTRAIN, "json", Marker.MESSAGE))
-            case _Segment.BODY:
+        match segment.kind:
+            case _Kind.CHOICE:
+                return self._end_choice()
+            case _Kind.BODY:
                 return self._end_body()
-            case _Segment.HEADER if self._done is not None and self._done.stop_type == "word":
+            case _Kind.HEADER if segment.stop_type == "word":
                 return self._end_header()
             case _:
                 return self._end_turn()
+
+    def _run_out(self) -> None:
+        self._over = True
+        self.finish_reason = "length"
+
+    def _end_choice(self) -> list[Spoken]:
+        chosen = "".join(self._segment.text)
+        if chosen not in self._choices:
+            raise _grammar_left()
+        self._choices = ()
+        return self._spoken(self._begin_body(is_call=chosen != _FINAL))
 
     def _end_body(self) -> list[Spoken]:
         header = self._parser.header
         is_call = header is not None and header.tool is not None
         if is_call or self._rules.answer_is_json:
-            _check_json("".join(self._body))
+            _check_json("".join(self._segment.text))
         self._over = True
-        return self._spoken(self._parser.marker(Marker.CALL if is_call else Marker.RETURN))
+        return []
 
     def _end_header(self) -> list[Spoken]:
         """The model has written ``<|message|>``, or text that spells it; is its header allowed?"""
-        if not self._header_complete:
-            return self._until_stop(self._spoken(self._add_text(Marker.MESSAGE.value)))
+        if not self._segment.is_header:
+            said = self._judged(self._add_text(Marker.MESSAGE.value))
+            return self._correct() if self._segment.refused else said
         if self._parser.in_body:  # out of place
             self._add_marker(Marker.MESSAGE)
             return []
         deltas = self._add_marker(Marker.MESSAGE)
         header = self._parser.header
-        if header is None:
-            return []
-        if header.tool is not None:
-            allowed = header.tool in self._rules.tools
-        else:
-            allowed = not (self._rules.must_call and header.channel == "final")
-        if allowed:
+        if header is None:  # of somebody else's message
+            return self._end_turn()
+        if self._is_allowed:
             return self._spoken(deltas)
-        return self._correct(call=self._rules.must_call or bool(self._rules.tools))
+        self._segment.wanted_call = header.tool is not None
+        return self._correct()
 
     def _end_turn(self) -> list[Spoken]:
         """The model has ended the turn. Did it do what the turn is for?"""
-        header = self._parser.header
-        silent = not (self._answered or self._calls or (header and header.channel == "final"))
-        if self._refused or self._rules.must_call or silent:
-            return self._correct(call=self._rules.must_call)
-        self._over = True
-        return self._spoken(self._parser.marker(self._end or Marker.RETURN))
+        said: list[Spoken] = []
+        if not self._parser.in_body:  # a header without <|message|>, or of somebody else's message
+            said = self._judged(self._parser.marker(Marker.END))
+            if self._segment.refused:
+                return self._correct()
+            if said:
+                self._keep(Marker.END)
+            else:
+                self._take_back()
+        if self._parser.in_body:
+            self._answered |= self._channel == _FINAL
+            self._add_marker(Marker.END)
+        return said + self._go_on(call=self._rules.must_call)
 
-    def _correct(self, *, call: bool) -> list[Spoken]:
-        """Writes the right header in place of an unwanted one, or after a message that is not enough."""
-        if self._corrections == _MAX_CORRECTIONS:
+    def _correct(self) -> list[Spoken]:
+        """Takes back the message that the model began, and begins the right one in its place."""
+        self._take_back()
+        wants_call = self._segment.wanted_call and bool(self._rules.tools)
+        return self._go_on(call=self._rules.must_call or wants_call)
+
+    def _go_on(self, *, call: bool) -> list[Spoken]:
+        """Begins a call or the answer, unless there is enough of an answer already."""
+        enough = self._answered and not call and self._rules.answer is None
+        if enough or self._corrections == _MAX_CORRECTIONS:
             self._over = True
             return []
         self._corrections += 1
-        if self._end is not None and self._parser.in_body:
-            self._add_marker(Marker.END)
-        else:
-            self._parser.marker(Marker.END)
-            self._prompt.take_back()
-        self._end, self._refused = None, False
-        return self._write_header(call=call)
-
-    def _write_header(self, *, call: bool) -> list[Spoken]:
-        if not self._prompt.fresh:
-            self._write(Marker.START, "assistant")
-        if not call:
-            return self._spoken(self._write(Marker.CHANNEL, "final", Marker.MESSAGE))
-        self._write(Marker.CHANNEL, "commentary to=functions.")
-        if len(self._rules.tools) > 1:
-            self._choosing = True
-            return []
-        (name,) = self._rules.tools
-        return self._spoken(self._write(f"{name} ", Marker.CONSTRAIN, "json", Marker.MESSAGE))
+        return self._write_header(call=call, final=not call)
 
     def _finish(self) -> list[Spoken]:
-        spoken = self._until_stop(self._spoken(self._parser.close()))
+        said = self._judged(self._parser.close())
         if rest := self._stop.close():
-            spoken.append(Spoken(harmony.Content(rest)))
-        if self._calls and self.finish_reason == "stop":
+            said.append(Spoken(harmony.Content(rest), self._logprobs.take(rest)))
+        if self._called and self.finish_reason == "stop":
             self.finish_reason = "tool_calls"
-        return spoken
+        return said
+
+    # ------------------------------------------------------------------------ what is written for it
+
+    def _write_header(self, *, call: bool, final: bool) -> list[Spoken]:
+        """Begins a call, the answer or, if both are allowed, what the model chooses."""
+        if not self._prompt.fresh:
+            self._add_marker(Marker.START)
+            self._add_text("assistant")
+        self._add_marker(Marker.CHANNEL)
+        headings = [_CALL + name for name in self._rules.tools] if call else []
+        if final:
+            headings.append(_FINAL)
+        if len(headings) == 1:
+            self._add_text(headings[0])
+            return self._spoken(self._begin_body(is_call=call))
+        if not final:
+            self._add_text(_CALL)
+            headings = list(self._rules.tools)
+        self._choices = tuple(headings)
+        return []
+
+    def _begin_body(self, *, is_call: bool) -> list[harmony.Delta]:
+        if is_call:
+            self._add_text(" ")
+            self._add_marker(Marker.CONSTRAIN)
+            self._add_text("json")
+        return self._add_marker(Marker.MESSAGE)
 
     # ------------------------------------------------- the prompt and the parser, always in step
 
-    def _write(self, *pieces: harmony.Piece) -> list[harmony.Delta]:
-        deltas: list[harmony.Delta] = []
-        for piece in pieces:
-            deltas += (
-                self._add_marker(piece) if isinstance(piece, Marker) else self._add_text(piece)
-            )
-        return deltas
-
     def _add_text(self, text: str) -> list[harmony.Delta]:
-        self._body.append(text)
         self._prompt.add_text(text)
         return self._parser.text(text)
 
     def _add_marker(self, marker: Marker) -> list[harmony.Delta]:
-        self._prompt.add_marker(marker)
+        self._keep(marker)
         return self._parser.marker(marker)
+
+    def _keep(self, marker: Marker) -> None:
+        self._prompt.add_marker(marker)
+        if marker is Marker.MESSAGE:
+            self._logprobs.clear()  # the header's
+
+    def _take_back(self) -> None:
+        self._prompt.take_back()
+        self._parser.take_back()
 
 
 class _Prompt:
@@ -390,12 +505,12 @@ class _Prompt:
 
     def add_marker(self, marker: Marker) -> None:
         self._flush()
-        if marker is Marker.START:
-            self._message_at = len(self._parts)
         self._parts.append(self._ids[marker])
+        if marker is Marker.END:
+            self._message_at = len(self._parts)
 
     def take_back(self) -> None:
-        """Forgets the message that was begun last."""
+        """Forgets the message that was begun after the last whole one."""
         self._text.clear()
         del self._parts[self._message_at :]
 
@@ -404,46 +519,12 @@ class _Prompt:
         self._text.clear()
 
 
-class StopStrings:
-    """Looks for a request's ``stop`` strings in the answer; holds back what may begin one.
-
-    ``hit`` is true once one was found: the text ends before it.
-    """
-
-    def __init__(self, strings: Sequence[str]) -> None:
-        self.hit = False
-        self._strings = [string for string in strings if string]
-        self._held = ""
-
-    def feed(self, text: str) -> str:
-        """Returns the text that is certain to stay."""
-        if not self._strings:
-            return text
-        text, self._held = self._held + text, ""
-        found = [at for string in self._strings if (at := text.find(string)) >= 0]
-        if found:
-            self.hit = True
-            return text[: min(found)]
-        hold = max(_overlap(text, string) for string in self._strings)
-        self._held = text[len(text) - hold :]
-        return text[: len(text) - hold]
-
-    def close(self) -> str:
-        """Returns what was held back and came to nothing."""
-        held, self._held = self._held, ""
-        return "" if self.hit else held
-
-
-def _overlap(text: str, string: str) -> int:
-    """Returns how many characters at the end of the text could begin the string."""
-    for length in range(min(len(text), len(string) - 1), 0, -1):
-        if string.startswith(text[-length:]):
-            return length
-    return 0
-
-
 def _check_json(text: str) -> None:
     try:
-        msgspec.json.decode(text)
+        msgspec.json.decode(text, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UpstreamError("the engine left the grammar it was given", retryable=True) from error
+        raise _grammar_left() from error
+
+
+def _grammar_left() -> UpstreamError:
+    return UpstreamError("the engine left the grammar it was given", retryable=True)

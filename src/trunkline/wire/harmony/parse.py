@@ -136,6 +136,12 @@ class Parser:
             return []
         return self._in_body(marker) if self.header is not None else self._in_header(marker)
 
+    def take_back(self) -> None:
+        """Forgets the message that was begun last, also a foreign one, as if the one before had ended."""
+        self.header = None
+        self.ended = None
+        self._draft = Draft(Opening.END)
+
     def close(self) -> list[Delta]:
         """Ends the turn where the text ends; a header without a body is dropped."""
         held, self._held = self._held, ""
