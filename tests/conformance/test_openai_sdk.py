@@ -488,14 +488,17 @@ def test_a_provider_that_breaks_a_stream_raises_after_its_chunks(client, simulat
 
 
 def test_an_engine_killed_mid_stream_raises_and_the_next_request_is_answered(small, small_client):
+    pid = engine_pid(small)
     stream = small_client.chat.completions.create(
         model=NANO, messages=ASK, max_tokens=4000, stream=True, extra_body=ENDLESS
     )
-    next(stream)
-    os.kill(engine_pid(small), signal.SIGKILL)
+    # Between the reasoning and the answer the engine is asked anew, and may restart unnoticed.
+    while not next(stream).choices[0].delta.content:
+        pass
+    os.kill(pid, signal.SIGKILL)
     reasons, error = broken(stream)
     assert error.code == "upstream_failed"
-    assert set(reasons) == {None}
+    assert not any(reasons)
     again = small_client.chat.completions.create(model=NANO, messages=ASK, temperature=0)
     assert again.choices[0].message.content == ANSWER[NANO]
 
