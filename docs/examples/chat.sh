@@ -1,0 +1,8 @@
+curl -sS "$OPENAI_BASE_URL/chat/completions" \
+  -H "Authorization: Bearer $OPENAI_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "model": "trunkline/gpt-oss-nano",
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    "temperature": 0
+  }' | python3 -m json.tool

@@ -1,0 +1,113 @@
+"""Writes what the reference pages take from the code: ``python -m tests.tools.reference_pages``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tests.tools.pages import DOCS
+from trunkline.api.openapi import description
+from trunkline.cli import app
+from trunkline.wire import chat
+
+
+def commands() -> str:
+    """Returns a section for each command: its usage, what it does, its arguments and options."""
+    return "\n".join(
+        "\n".join(_section(path, command)) for path, command in _leaves(typer.main.get_command(app))
+    )
+
+
+def _leaves(command: Any, path: str = "trunkline") -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", {})
+    if not inner:
+        yield path, command
+    for name, child in inner.items():
+        yield from _leaves(child, f"{path} {name}")
+
+
+def _section(path: str, command: Any) -> Iterator[str]:
+    yield f"## `{path}`\n"
+    yield f"{command.help}\n"
+    if command.params:
+        yield "| option | what it does |\n|---|---|"
+    for parameter in command.params:
+        yield f"| `{_written(parameter)}` | {parameter.help}{_default(parameter)} |"
+    yield ""
+
+
+def _written(parameter: Any) -> str:
+    name: str = parameter.metavar or parameter.name.upper()
+    if parameter.param_type_name == "argument":
+        return name
+    flag = ", ".join(parameter.opts)
+    return flag if parameter.is_flag else f"{flag} {name}"
+
+
+def _default(parameter: Any) -> str:
+    return f" Default `{parameter.default}`." if parameter.default else ""
+
+
+def parameters() -> str:
+    """Returns the table of a chat completion's parameters."""
+    schema = description()["components"]["schemas"]["ChatParameters"]
+    head = "| parameter | type | embedded engine | remarks |\n|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{name}` | {_type(schema['properties'][name])}"
+        f"{', required' if name in schema['required'] else ''} | {one.engine} | {one.note or '–'} |\n"
+        for name, one in chat.PARAMETERS.items()
+    )
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """Puts a JSON schema into a few words."""
+    match schema:
+        case {"anyOf": variants}:
+            return " or ".join(_type(v) for v in variants if v.get("type") != "null")
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" for value in values)
+        case {"$ref": _} | {"type": "object"}:
+            return "object"
+        case {"type": "array", "items": items}:
+            most = f"up to {schema['maxItems']} " if "maxItems" in schema else ""
+            return f"list of {most}{_type(items)}s"
+        case {"type": str() as name}:
+            return f"{name}{_range(schema)}"
+    return "JSON"
+
+
+def _range(schema: dict[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if "exclusiveMinimum" in schema:
+        return f", above {schema['exclusiveMinimum']} to {high}"
+    if low is None:
+        return ""
+    if high is None:
+        return f", {low} or more"
+    return ", 64 bits" if high == 2**63 - 1 else f", {low} to {high}"
+
+
+WRITTEN: dict[Path, dict[str, Callable[[], str]]] = {
+    DOCS / "reference" / "command-line.md": {"commands": commands},
+    DOCS / "reference" / "chat-completions.md": {"parameters": parameters},
+}
+
+
+def with_written(page: Path) -> str:
+    """Returns the page with each part that comes from the code put between its two comments."""
+    text = page.read_text(encoding="utf-8")
+    for name, write in WRITTEN[page].items():
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        before, _, rest = text.partition(start)
+        _, found, after = rest.partition(end)
+        assert found, f"{page.name} lacks {start!r} … {end!r}"
+        text = f"{before}{start}\n{write().strip()}\n\n{end}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    for path in WRITTEN:
+        path.write_text(with_written(path), encoding="utf-8")
