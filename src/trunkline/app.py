@@ -130,7 +130,7 @@ async def open_app(
         local: Deployment | None = None
         if setup.model is not None and engine is not None:
             client = await stack.enter_async_context(_engine_client(settings, engine, workers))
-            metrics.watch_engine(lambda: client.admission.running, lambda: client.admission.waiting)
+            client.admission.watch(metrics.engine_load)
             card = setup.model.card
             providers[LOCAL] = LocalProvider(
                 client=client, card=card, reasoning_fields=settings.server.reasoning_fields

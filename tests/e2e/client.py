@@ -130,6 +130,11 @@ def question(text: str = "What is the capital of France?", /, **more: Any) -> di
     return {"model": NANO, "messages": [{"role": "user", "content": text}], **more}
 
 
+def long_question() -> dict[str, Any]:
+    """Returns a request that keeps a slot of the embedded engine busy for a second or more."""
+    return question(guided_regex="(a|b){4000}", max_tokens=4000, reasoning_effort="none")
+
+
 def run(
     *arguments: str,
     home: Path,

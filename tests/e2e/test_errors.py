@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import Answer, ask, chat, question, streaming
+from tests.e2e.client import Answer, ask, chat, long_question, question, streaming
 from tests.e2e.wire import connected, received
 from tests.serving import ECHO, NANO, Serving, running, simulated_provider
 from tests.simulator import Script, Simulator
@@ -312,8 +312,8 @@ def test_a_suffix_that_leaves_nobody_says_who_offers_the_model(
 
 
 def test_a_full_queue_is_429_with_retry_after(router: Serving) -> None:
-    with streaming(router, question("Count from one to one hundred.", n=1)) as running_one:
-        assert running_one.next_event()
+    with streaming(router, long_question()) as busy:
+        assert busy.next_event()
         answer = chat(router, question())
 
     refused(answer, 429, "engine_overloaded", None)

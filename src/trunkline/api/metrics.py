@@ -6,7 +6,6 @@ Labels are closed sets (routes, configured providers and models), so a caller ca
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +14,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -23,7 +23,7 @@ from trunkline.wire.chat import Usage
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-"""Set before prometheus_client is imported, it lets several workers count together."""
+"""The environment variable with a folder in which several processes count together."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -33,6 +33,8 @@ class Metrics:
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        # The library has looked at the variable when it was imported: in the parent that was too soon.
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         registry = None if MULTIPROCESS in os.environ else self._registry
         self._requests = Counter(
@@ -115,12 +117,10 @@ class Metrics:
             if count:
                 self._tokens.labels(provider, model, kind).inc(count)
 
-    def watch_engine(self, running: Callable[[], int], waiting: Callable[[], int]) -> None:
-        """Reads the engine's queue whenever the figures are asked for."""
-        if MULTIPROCESS in os.environ:  # a function cannot be read from another process
-            return
-        self._engine_running.set_function(running)
-        self._engine_waiting.set_function(waiting)
+    def engine_load(self, running: int, waiting: int) -> None:
+        """Completions run on the engine, and requests wait for it."""
+        self._engine_running.set(running)
+        self._engine_waiting.set(waiting)
 
     def engine_restarted(self, reason: str) -> None:
         """The engine is being started again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from trunkline.errors import EngineOverloaded, InvalidRequest
@@ -23,10 +23,16 @@ class Admission:
         self.queue = queue
         self.running = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._changed: Callable[[int, int], None] = _nobody_watches
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    def watch(self, changed: Callable[[int, int], None]) -> None:
+        """Calls ``changed(running, waiting)`` now and whenever one of them changes."""
+        self._changed = changed
+        self._tell()
 
     @asynccontextmanager
     async def slot(self, n: int = 1) -> AsyncIterator[None]:
@@ -46,12 +52,14 @@ class Admission:
             raise InvalidRequest(f"n is {n}; this engine runs {self.slots} at a time", param="n")
         if not self._waiting and self.running + n <= self.slots:
             self.running += n
+            self._tell()
             return
         if len(self._waiting) >= self.queue:
             raise EngineOverloaded(retry_after_s=_RETRY_AFTER_S)
         turn = asyncio.get_running_loop().create_future()
         place = (n, turn)
         self._waiting.append(place)
+        self._tell()
         try:
             await turn
         except asyncio.CancelledError:
@@ -71,3 +79,11 @@ class Admission:
             n, turn = self._waiting.popleft()
             self.running += n
             turn.set_result(None)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed(self.running, len(self._waiting))
+
+
+def _nobody_watches(_running: int, _waiting: int) -> None:
+    pass
