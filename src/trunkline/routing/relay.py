@@ -97,7 +97,10 @@ class _Failure:
 
     @property
     def outcome(self) -> str:
-        return self.error.outcome if isinstance(self.error, UpstreamError) else self.error.message
+        """What happened, for logs and receipts: never the caller's words, which a refusal quotes."""
+        if isinstance(self.error, UpstreamError):
+            return self.error.outcome
+        return f"refused the request ({self.error.code})" if self.final else self.error.message
 
     def attempt(self) -> Attempt:
         return Attempt(
