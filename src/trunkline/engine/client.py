@@ -20,6 +20,7 @@ from trunkline.errors import EngineUnavailable, InvalidRequest, TrunklineError, 
 _POLL_S = 0.02
 _ATTEMPTS = 2
 _SEEDS = 0xFFFFFFFF  # the last one means "random" to llama.cpp
+_INT32 = 2**31 - 1
 _MAX_EVENT = 8 << 20  # bytes
 
 
@@ -252,10 +253,10 @@ def _body(completion: Completion) -> dict[str, object]:
         raise ValueError("a prompt needs a token id: the engine takes texts alone for many prompts")
     return {
         "prompt": completion.prompt,
-        "n_predict": -1 if completion.max_tokens is None else completion.max_tokens,
+        "n_predict": -1 if completion.max_tokens is None else min(completion.max_tokens, _INT32),
         "temperature": completion.temperature,
         "top_p": completion.top_p,
-        "top_k": completion.top_k,
+        "top_k": min(completion.top_k, _INT32),
         "min_p": completion.min_p,
         "seed": _SEEDS if completion.seed is None else completion.seed % _SEEDS,
         "presence_penalty": completion.presence_penalty,

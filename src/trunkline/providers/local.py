@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -20,6 +21,7 @@ from trunkline.ids import new_id, now
 from trunkline.providers.base import Call, Reply
 from trunkline.providers.turn import Rules, Spoken, Turn
 from trunkline.wire import chat, harmony
+from trunkline.wire.invalid import translated
 
 ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
 
@@ -32,6 +34,8 @@ _EFFORTS: Mapping[str, harmony.Effort] = {
     "xhigh": "high",
     "max": "high",
 }
+
+_TOKEN_ID = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def today() -> datetime.date:
@@ -136,6 +140,8 @@ class _TemplateSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
 async def _read_job(call: Call, card: ModelCard) -> _Job:
     _refuse_unsupported(call.body)
     parameters = msgspec.json.decode(chat.encode(call.body), type=chat.ChatParameters)
+    if parameters.top_logprobs and not parameters.logprobs:
+        raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
     template = _TemplateSettings()
     if raw := parameters.chat_template_kwargs:
         template = _json(raw, _TemplateSettings, "chat_template_kwargs")
@@ -276,12 +282,12 @@ def _or(value: float | None, default: float) -> float:
 
 
 def _biases(given: Mapping[str, float]) -> dict[int, float]:
-    try:
-        return {int(token): bias for token, bias in given.items()}
-    except ValueError as error:
-        raise InvalidRequest(
-            "logit_bias: the names must be token ids, such as '1234'", param="logit_bias"
-        ) from error
+    for token in given:
+        if not _TOKEN_ID.fullmatch(token):
+            raise InvalidRequest(
+                f"logit_bias: '{token[:40]}' must be a token id, such as '1234'", param="logit_bias"
+            )
+    return {int(token): bias for token, bias in given.items()}
 
 
 def _strings(stop: str | list[str] | None) -> list[str]:
@@ -291,8 +297,8 @@ def _strings(stop: str | list[str] | None) -> list[str]:
 def _json(raw: Raw, type_: Any, name: str) -> Any:
     try:
         return msgspec.json.decode(raw, type=type_)
-    except msgspec.DecodeError as error:
-        raise chat.translated(error, at=name) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise translated(error, of=type_, at=name) from error
 
 
 # -------------------------------------------------------------------------------------- the answer

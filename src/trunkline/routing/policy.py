@@ -13,7 +13,7 @@ from msgspec import Meta, Raw, Struct
 
 from trunkline.errors import InvalidRequest
 from trunkline.routing.deployment import Deployment
-from trunkline.wire.chat import translated
+from trunkline.wire.invalid import translated
 
 Policy = Callable[[Sequence[Deployment]], Sequence[Deployment]]
 
@@ -134,7 +134,7 @@ def decode_wishes(raw: Raw | bytes | None) -> Wishes:
     try:
         wishes = _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise translated(error, at="provider") from error
+        raise translated(error, of=Wishes, at="provider") from error
     for name in _unhonoured(wishes):
         raise InvalidRequest(
             f"'provider.{name}' is known but not supported here; leave it out",

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from trunkline.errors import InvalidRequest
+from trunkline.wire.invalid import translated
 
 # ---------------------------------------------------------------------------------------- requests
 
@@ -194,6 +195,7 @@ class ChatRequest(Struct, frozen=True):
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_parameters = msgspec.json.Decoder(ChatParameters).decode
 _check_syntax = msgspec.json.Decoder(Raw).decode
+_EMPTY_LIST = re.compile(rb"\[\s*\]")
 
 
 def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
@@ -206,7 +208,7 @@ def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
         fields = _decode_fields(body)
         parameters = _decode_parameters(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(_syntax_error(body) or error) from error
+        raise translated(_syntax_error(body) or error, of=ChatParameters) from error
     fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}
     unknown = fields.keys() - PARAMETERS.keys()
     if unknown and not lenient:
@@ -218,7 +220,7 @@ def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
     messages = bytes(parameters.messages)
     if not messages.startswith(b"["):
         raise InvalidRequest("messages must be a list", code="invalid_type", param="messages")
-    if not messages[1:16].strip(b" \t\r\n]"):
+    if _EMPTY_LIST.match(messages):
         raise InvalidRequest("messages must hold at least one message", param="messages")
     return ChatRequest(parameters=parameters, fields=fields, ignored=tuple(sorted(unknown)))
 
@@ -250,40 +252,6 @@ def _unknown_parameter(name: str) -> InvalidRequest:
         "(the header 'x-trunkline-params: lenient' leaves unknown ones out)",
         code="unknown_parameter",
         param=name[:100],
-    )
-
-
-_AT = re.compile(
-    r"^(?P<what>.*?)(?: - at (?:the key|`key`)? ?(?:in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL
-)
-_MISSING = re.compile(r"missing required field `([^`]+)`")
-
-
-def translated(
-    error: msgspec.DecodeError | RecursionError | UnicodeDecodeError, *, at: str = ""
-) -> InvalidRequest:
-    """Turns what msgspec says of a caller's JSON into our envelope; ``at`` is the path already walked."""
-    if isinstance(error, RecursionError):
-        return InvalidRequest(
-            "the JSON is nested too deeply", code="invalid_json", param=at or None
-        )
-    if not isinstance(error, msgspec.ValidationError):
-        return InvalidRequest(
-            f"the body is not valid JSON: {error}", code="invalid_json", param=at or None
-        )
-    found = _AT.match(str(error))
-    what, path = (found["what"], found["path"] or "") if found else (str(error), "")
-    param = (at + path if at else path.removeprefix(".")) or None
-    if missing := _MISSING.search(what):
-        name = missing[1]
-        param = f"{param}.{name}" if param else name
-        return InvalidRequest(f"missing '{param}'", code="missing_required_parameter", param=param)
-    code = "invalid_type" if ", got `" in what else "invalid_value"
-    if unknown := re.search(r"unknown field `([^`]+)`", what):
-        param = f"{param}.{unknown[1]}" if param else unknown[1]
-        return InvalidRequest(f"unknown parameter '{param}'", code="unknown_parameter", param=param)
-    return InvalidRequest(
-        f"{param or 'the body'}: {what[0].lower()}{what[1:]}", code=code, param=param
     )
 
 
@@ -339,7 +307,7 @@ def decode_messages(raw: Raw) -> list[Message]:
     try:
         messages = _decode_messages(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(error, at="messages") from error
+        raise translated(error, of=list[Message], at="messages") from error
     open_calls: set[str] = set()
     for index, message in enumerate(messages):
         at = f"messages[{index}]"
@@ -422,7 +390,7 @@ def decode_tools(raw: Raw) -> list[Tool]:
     try:
         tools = _decode_tools(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(error, at="tools") from error
+        raise translated(error, of=list[Tool], at="tools") from error
     seen: set[str] = set()
     for index, tool in enumerate(tools):
         if tool.function.name in seen:
@@ -457,7 +425,7 @@ class AllowedTool(Struct):
 class AllowedTools(Struct):
     """``tool_choice.allowed_tools``."""
 
-    tools: list[AllowedTool]
+    tools: Annotated[list[AllowedTool], Meta(min_length=1)]
     mode: Literal["auto", "required"] = "auto"
 
 
@@ -483,7 +451,7 @@ def decode_tool_choice(raw: Raw, tools: list[Tool]) -> ToolChoice:
     try:
         choice = _decode_choice(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(error, at="tool_choice") from error
+        raise translated(error, of=ToolChoiceParameter, at="tool_choice") from error
     if choice == "none":
         return ToolChoice(allowed=(), required=False)
     if choice == "auto":
@@ -582,7 +550,7 @@ def decode_response_format(raw: Raw) -> JSONSchemaFormat | None:
     try:
         wanted = _decode_format(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(error, at="response_format") from error
+        raise translated(error, of=ResponseFormat, at="response_format") from error
     if wanted.type == "text":
         return None
     if wanted.type == "json_object":
