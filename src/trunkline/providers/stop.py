@@ -24,10 +24,11 @@ class StopStrings:
         if not self._strings:
             return text
         text, self._held = self._held + text, ""
-        found = [at for string in self._strings if (at := text.find(string)) >= 0]
+        found = [(at + len(s), at) for s in self._strings if (at := text.find(s)) >= 0]
         if found:
             self.hit = True
-            return text[: min(found)]
+            _, at = min(found)  # the one that is complete first, however the text was split
+            return text[:at]
         hold = max(_overlap(text, string) for string in self._strings)
         self._held = text[len(text) - hold :]
         return text[: len(text) - hold]
