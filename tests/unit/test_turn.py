@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.engine.client import Completion, Done, Piece, Progress, TokenLogprob
+from trunkline.engine.grammar import choice_grammar, json_grammar
 from trunkline.errors import InvalidRequest, UpstreamError
 from trunkline.providers.turn import Rules, Spoken, Turn
 from trunkline.wire.harmony import Arguments, CallStart, Content, Marker, Reasoning
@@ -29,8 +30,11 @@ IDS = {marker: 1000 + number for number, marker in enumerate(Marker)}
 SPELLED = {id_: marker.value for marker, id_ in IDS.items()}
 WORD = 7  # the id of every token that is no marker
 PROMPT = [START, "user", MESSAGE, "hi", END, START, "assistant"]
-TOOL = {"ls": "grammar of ls"}
-TOOLS = {"ls": "grammar of ls", "rm": "grammar of rm"}
+LS = json_grammar({"type": "object"}, strict=True)
+RM = json_grammar({"type": "object", "title": "rm"}, strict=True)
+FORMAT = json_grammar({"title": "any JSON"}, strict=True)
+TOOL = {"ls": LS}
+TOOLS = {"ls": LS, "rm": RM}
 
 THINKS = [CHANNEL, "analysis", MESSAGE, "hm", END, START, "assistant"]
 ANSWERS = [CHANNEL, "final", MESSAGE, "yes", RETURN]
@@ -247,7 +251,7 @@ def test_a_turn_with_tools_may_answer():
 def test_a_call_gets_its_arguments_under_the_tools_grammar():
     said = run(THINKING, [*THOUGHT, *CALLING], ['{"a"', ": 1}"], tools=TOOLS)
     assert (said.reasoning, *said.outcome) == ("hm", "", ("ls", '{"a": 1}'), "tool_calls")
-    assert said.grammars == ["", "", "grammar of ls"]
+    assert said.grammars == ["", "", LS]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,7 @@ def test_a_preamble_is_visible_text_beside_the_call():
 def test_a_call_of_a_tool_that_does_not_exist_becomes_one_that_does():
     evil = [CHANNEL, "commentary to=functions.evil ", CONSTRAIN, "json", MESSAGE]
     said = run(evil, ["{}"], tools=TOOL)
-    assert (said.call, said.grammars) == (("ls", "{}"), ["", "grammar of ls"])
+    assert (said.call, said.grammars) == (("ls", "{}"), ["", LS])
     assert said.last_prompt == (
         "<|channel|>commentary to=functions.ls <|constrain|>json<|message|>"
     )
@@ -295,7 +299,7 @@ def test_a_call_whose_header_has_no_end_is_begun_again(call):
     said = run(call, ["{}"], tools=TOOL)
     assert (said.outcome, said.grammars) == (
         ("", ("ls", "{}"), "tool_calls"),
-        ["", "grammar of ls"],
+        ["", LS],
     )
 
 
@@ -332,7 +336,7 @@ def test_a_required_call_comes_whatever_the_model_does_instead(dodge):
 
 def test_one_of_several_tools_is_chosen_under_a_grammar():
     said = run(ANSWERING, ["rm"], ["{}"], tools=TOOLS, must_call=True)
-    assert (said.call, said.grammars[2]) == (("rm", "{}"), "grammar of rm")
+    assert (said.call, said.grammars[2]) == (("rm", "{}"), RM)
     assert said.engine.completions[1].prompt[-1] == "commentary to=functions."
     assert said.last_prompt == (
         "<|channel|>commentary to=functions.rm <|constrain|>json<|message|>"
@@ -355,7 +359,7 @@ def test_without_reasoning_the_answer_begins_at_once():
 
 def test_without_reasoning_a_required_call_begins_at_once():
     said = run(["{}"], think=False, tools=TOOL, must_call=True)
-    assert (said.call, said.grammars) == (("ls", "{}"), ["grammar of ls"])
+    assert (said.call, said.grammars) == (("ls", "{}"), [LS])
 
 
 @pytest.mark.parametrize(
@@ -393,9 +397,9 @@ def test_nothing_is_said_before_the_engine_has_taken_the_prompt():
 
 
 def test_the_answer_follows_its_grammar():
-    said = run(THINKING, [*THOUGHT, *ANSWERING], ["{}"], answer="the format")
+    said = run(THINKING, [*THOUGHT, *ANSWERING], ["{}"], answer=FORMAT)
     assert (said.reasoning, *said.outcome) == ("hm", "{}", None, "stop")
-    assert said.grammars == ["", "", "the format"]
+    assert said.grammars == ["", "", FORMAT]
 
 
 @pytest.mark.parametrize(
@@ -411,8 +415,8 @@ def test_the_answer_follows_its_grammar():
     ],
 )
 def test_an_answer_follows_its_grammar_whatever_the_model_does_instead(dodge):
-    said = run(dodge, ["{}"], answer="the format")
-    assert (said.outcome, said.grammars) == (("{}", None, "stop"), ["", "the format"])
+    said = run(dodge, ["{}"], answer=FORMAT)
+    assert (said.outcome, said.grammars) == (("{}", None, "stop"), ["", FORMAT])
 
 
 def test_beside_a_format_all_other_text_is_reasoning():
@@ -420,7 +424,7 @@ def test_beside_a_format_all_other_text_is_reasoning():
         [CHANNEL, "commentary", MESSAGE],
         ["I will.", END, START, "assistant", *ANSWERING],
         ["{}"],
-        answer="the format",
+        answer=FORMAT,
         tools=TOOL,
     )
     assert (said.reasoning, *said.outcome) == ("I will.", "{}", None, "stop")
@@ -428,22 +432,22 @@ def test_beside_a_format_all_other_text_is_reasoning():
 
 
 def test_a_format_leaves_the_tools_to_be_called():
-    said = run(CALLING, ["{}"], answer="the format", tools=TOOL)
+    said = run(CALLING, ["{}"], answer=FORMAT, tools=TOOL)
     assert (said.outcome, said.grammars) == (
         ("", ("ls", "{}"), "tool_calls"),
-        ["", "grammar of ls"],
+        ["", LS],
     )
 
 
 def test_text_under_a_grammar_may_spell_markers():
     text = ['{"a": "', "<|end|>", "<|start|>user<|message|>", '"}']
-    assert run(ANSWERING, text, answer="the format").content == "".join(text)
+    assert run(ANSWERING, text, answer=FORMAT).content == "".join(text)
     tokens = ['{"a": "', END, START, '"}']  # as one token each, where a schema spells them
-    assert run(ANSWERING, tokens, answer="the format").content == '{"a": "<|end|><|start|>"}'
+    assert run(ANSWERING, tokens, answer=FORMAT).content == '{"a": "<|end|><|start|>"}'
 
 
 def test_control_tokens_are_banned_under_a_grammar_and_nowhere_else():
-    said = run(ANSWERING, ["{}"], answer="the format")
+    said = run(ANSWERING, ["{}"], answer=FORMAT)
     header, body = said.engine.completions
     assert header.logit_bias == {}
     assert body.logit_bias.keys() == set(IDS.values()) - {IDS[RETURN], IDS[CALL]}
@@ -453,16 +457,18 @@ def test_control_tokens_are_banned_under_a_grammar_and_nowhere_else():
 @pytest.mark.parametrize("broken", [['{"a"', RETURN], ["{", RETURN], ["{}}"], ["hello"], [""]])
 def test_json_that_breaks_is_the_engines_failure(broken):
     with pytest.raises(UpstreamError, match="left the grammar"):
-        run(ANSWERING, broken, answer="the format")
+        run(ANSWERING, broken, answer=FORMAT)
 
 
 def test_numbers_too_large_for_a_float_are_json():
-    assert run(ANSWERING, ["1e999"], answer="the format").content == "1e999"
+    assert run(ANSWERING, ["1e999"], answer=FORMAT).content == "1e999"
 
 
 def test_an_answer_need_not_be_json():
-    said = run(ANSWERING, ["may", "be"], answer="a choice", answer_is_json=False)
-    assert said.outcome == ("maybe", None, "stop")
+    choice = choice_grammar(["maybe", "no"])
+    assert run(ANSWERING, ["may", "be"], answer=choice).outcome == ("maybe", None, "stop")
+    with pytest.raises(UpstreamError, match="left the grammar"):
+        run(ANSWERING, ["may"], answer=choice)
 
 
 # ------------------------------------------------------------------------- markers and what spells them
@@ -518,7 +524,7 @@ def test_arguments_are_not_searched_for_stop_strings():
 
 
 def test_a_constrained_answer_may_be_cut_by_a_stop_string():
-    said = run(ANSWERING, ['{"a"', ": 1}"], answer="the format", stop=[":"])
+    said = run(ANSWERING, ['{"a"', ": 1}"], answer=FORMAT, stop=[":"])
     assert said.outcome == ('{"a"', None, "stop")
 
 
@@ -538,7 +544,7 @@ def test_a_stop_string_may_be_a_marker_that_the_model_spells():
         (4, [[*ANSWERING, "yes", "no"]], {}, ("yes", None, "length")),
         (1, [CALLING], {"tools": TOOL}, ("", None, "length")),
         (3, [ANSWERING], {"tools": TOOL}, ("", None, "length")),  # exactly a segment
-        (4, [ANSWERING, ["{", "}"]], {"answer": "f"}, ("{", None, "length")),
+        (4, [ANSWERING, ["{", "}"]], {"answer": FORMAT}, ("{", None, "length")),
         (6, [CALLING, ["{", "}"]], {"tools": TOOL}, ("", ("ls", "{"), "length")),
         (5, [CALLING], {"tools": TOOL}, ("", ("ls", ""), "length")),
         (3, [ANSWERING], {"tools": TOOLS, "must_call": True}, ("", None, "length")),
@@ -552,7 +558,7 @@ def test_a_turn_ends_where_its_budget_does(budget, scripts, rules, outcome):
 
 
 def test_an_answer_that_ends_with_its_budget_is_whole():
-    said = run(ANSWERING, ["{}"], answer="the format", max_tokens=5)
+    said = run(ANSWERING, ["{}"], answer=FORMAT, max_tokens=5)
     assert (said.outcome, said.turn.completion_tokens) == (("{}", None, "stop"), 5)
 
 
@@ -617,7 +623,7 @@ def test_the_log_probabilities_are_those_of_the_answers_tokens(stop, content, to
 
 
 def test_constrained_answers_have_log_probabilities_too():
-    said = run(ANSWERING, ["{", "}"], n_probs=1, answer="the format")
+    said = run(ANSWERING, ["{", "}"], n_probs=1, answer=FORMAT)
     assert [p.token for s in said.spoken for p in s.logprobs] == ["{", "}"]
 
 
@@ -636,7 +642,7 @@ class RandomEngine(ScriptedEngine):
 
     @asynccontextmanager
     async def complete(self, completion: Completion):
-        under = {"grammar of ls": ["{}"], "grammar of rm": ["{}"], "the format": ["[]"]}
+        under = {LS: ["{}"], RM: ["{}"], FORMAT: ["[]"]}
         if completion.grammar:
             obeyed = under.get(
                 completion.grammar, ["rm"] if '"rm"' in completion.grammar else ["ls"]
@@ -704,7 +710,7 @@ def test_a_required_call_comes_unless_the_budget_ends(scripts, budget, tools, th
 @settings(max_examples=150, deadline=None)
 @given(SCRIPTS, BUDGETS, st.sampled_from([{}, TOOLS]))
 def test_beside_a_format_all_content_is_under_its_grammar(scripts, budget, tools):
-    said = run_randomly(scripts, budget, tools=tools, answer="the format")
+    said = run_randomly(scripts, budget, tools=tools, answer=FORMAT)
     if said.turn.finish_reason == "length":
         assert said.content in ("", "[]")
     else:

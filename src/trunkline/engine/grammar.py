@@ -25,7 +25,10 @@ _ECHO = re.compile(
 )  # llguidance repeats the grammar, which the caller never wrote
 _POSITION = re.compile(r"^(at )?\d+\(\d+\): (failed to compile JSON schema: )?")
 _NOTHING_ADMITTED = "NoExtension"
-_LARGEST = 1_000_000_000
+_LARGEST, _SMALLEST = 1_000_000_000, 0.001
+_KEY = '^[^"\\\\]{1,32}$'
+_ANY = "trunkline-any"
+_URI = r"^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$"
 _HEAD = "%llguidance {}\n"
 # How a model itself ends its turn, so that it knows where a text of open length is over. Llama.cpp's
 # sign of the end is <|end|> which, like other control tokens but not these two, it takes for text.
@@ -38,11 +41,14 @@ _LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator"
 def json_grammar(schema: Mapping[str, Any], *, strict: bool, string_cap: int | None = None) -> str:
     """Returns the grammar of the JSON documents that a schema admits.
 
-    Keywords that a grammar cannot express (``not``, ``uniqueItems``, unknown formats) are refused by
-    ``check_grammar`` if ``strict``, else left unenforced. ``string_cap`` bounds the characters of
-    strings, and bounds integers, that have no bound of their own: a tiny model loops inside them.
+    Keywords that a grammar cannot express are refused by ``check_grammar`` if ``strict``, else left
+    unenforced; docs/reference/chat-completions.md lists them. ``string_cap`` bounds the characters
+    of strings that have no bound of their own, and in like manner numbers and undescribed objects:
+    a tiny model loops inside them.
     """
-    wanted = dict(schema) if string_cap is None else capped(schema, string_cap)
+    wanted = _subschemas_adapted(schema, string_cap)
+    if string_cap is not None:
+        wanted["$defs"] = {**wanted.get("$defs", {}), _ANY: _any_value(string_cap)}
     wanted["x-guidance"] = {**_LAYOUT, "lenient": not strict}
     return f"{_HEAD}start: body {_END}\nbody: %json {json.dumps(wanted)}\n"
 
@@ -77,6 +83,20 @@ async def check_grammar(grammar: str, *, param: str) -> str:
     return grammar
 
 
+async def admits(grammar: str, text: str) -> bool:
+    """Whether a text follows a grammar that ends the turn, from its beginning to its end."""
+    return await asyncio.to_thread(_admits, grammar, text)
+
+
+def _admits(grammar: str, text: str) -> bool:
+    from llguidance import LLMatcher
+
+    matcher = LLMatcher(_bytes_tokenizer(), grammar, log_level=0)
+    tokens = [*text.encode(), _Bytes.end_id]
+    admitted: int = matcher.try_consume_tokens(tokens)
+    return admitted == len(tokens)
+
+
 @functools.lru_cache(maxsize=256)
 def _refusal(grammar: str) -> str:
     from llguidance import LLMatcher  # an optional part: only where the engine is
@@ -106,8 +126,8 @@ class _Bytes:
     """A vocabulary of bytes and the end: what a grammar admits does not depend on the model's."""
 
     tokens = (*(bytes([byte]) for byte in range(256)), _END.encode(), b"<|eos|>")
-    special_token_ids = (256, 257)
-    eos_token_id = 257
+    end_id, eos_token_id = 256, 257
+    special_token_ids = (end_id, eos_token_id)
     bos_token_id = None
 
     def __call__(self, text: bytes) -> list[int]:
@@ -118,31 +138,75 @@ class _Bytes:
 _ONE = ("items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else")
 _MANY = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_BOUNDED = {
-    "maxLength", "enum", "const", "pattern", "format",
-    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-}  # fmt: skip
+_LISTED = {"enum", "const"}
+_RANGES = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+_FIELDS = {"properties", "patternProperties", "additionalProperties", "$ref", *_MANY}
+_KINDS = {"type", "$ref", "if", "not", *_MANY, *_NAMED, "items", "required"}
 
 
-def capped(schema: Mapping[str, Any], cap: int) -> dict[str, Any]:
-    """Returns the schema with a bound on every string and integer that has none."""
-    out = dict(schema)
-    kind = out.get("type")
-    is_string = kind == "string" or (isinstance(kind, list) and "string" in kind)
-    if is_string and not _BOUNDED & out.keys():
-        out["maxLength"] = max(cap, out.get("minLength", 0))
-    if kind == "integer" and not _BOUNDED & out.keys():
-        out |= {"minimum": -_LARGEST, "maximum": _LARGEST}
+def _subschemas_adapted(schema: Mapping[str, Any], cap: int | None) -> dict[str, Any]:
+    """Returns the schema with all that ``_adapted`` changes, in it and in the schemas within."""
+    out = _adapted(schema, cap)
     for key in _ONE:
-        if isinstance(out.get(key), Mapping):
-            out[key] = capped(out[key], cap)
+        if key in out:
+            out[key] = _element_adapted(out[key], cap)
     for key in _MANY:
         if isinstance(out.get(key), list):
-            out[key] = [capped(one, cap) if isinstance(one, Mapping) else one for one in out[key]]
+            out[key] = [_element_adapted(one, cap) for one in out[key]]
     for key in _NAMED:
         if isinstance(out.get(key), Mapping):
-            out[key] = {
-                name: capped(one, cap) if isinstance(one, Mapping) else one
-                for name, one in out[key].items()
-            }
+            out[key] = {name: _element_adapted(one, cap) for name, one in out[key].items()}
     return out
+
+
+def _element_adapted(schema: Any, cap: int | None) -> Any:
+    if isinstance(schema, Mapping):
+        return _subschemas_adapted(schema, cap)
+    return _any_reference() if schema is True and cap is not None else schema
+
+
+def _adapted(schema: Mapping[str, Any], cap: int | None) -> dict[str, Any]:
+    out = dict(schema)
+    if out.get("format") == "uri":  # llama.cpp's llguidance does not know it, the one here does
+        del out["format"]
+        out.setdefault("pattern", _URI)
+    return out if cap is None or _LISTED & out.keys() else _capped(out, cap)
+
+
+def _capped(schema: dict[str, Any], cap: int) -> dict[str, Any]:
+    kinds = schema.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    out = dict(schema)
+    if "string" in kinds and not {"maxLength", "pattern"} & out.keys():
+        out["maxLength"] = max(cap, out.get("minLength", 0))
+    if {"integer", "number"} & set(kinds) and not _RANGES & out.keys():
+        out |= {"minimum": -_LARGEST, "maximum": _LARGEST}
+    if "number" in kinds:
+        out.setdefault("multipleOf", _SMALLEST)
+    if "array" in kinds and "prefixItems" not in out:
+        out.setdefault("items", _any_reference())
+    if "object" in kinds and not _FIELDS & out.keys():
+        out |= {"patternProperties": {_KEY: _any_reference()}, "additionalProperties": False}
+    return out if _KINDS & out.keys() else _any_reference()
+
+
+def _any_reference() -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{_ANY}"}
+
+
+def _any_value(cap: int) -> dict[str, Any]:
+    number = {"minimum": -_LARGEST, "maximum": _LARGEST, "multipleOf": _SMALLEST}
+    return {
+        "anyOf": [
+            {"type": "string", "maxLength": cap},
+            {"type": "number", **number},
+            {"type": "boolean"},
+            {"type": "null"},
+            {"type": "array", "items": _any_reference(), "maxItems": 8},
+            {
+                "type": "object",
+                "patternProperties": {_KEY: _any_reference()},
+                "additionalProperties": False,
+            },
+        ]
+    }

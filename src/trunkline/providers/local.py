@@ -161,7 +161,6 @@ async def _read_job(call: Call, card: ModelCard) -> _Job:
             tools=await _argument_grammars(tools, choice, card),
             must_call=choice.required,
             answer=answer.grammar,
-            answer_is_json=answer.is_json,
             think=effort != "none",
         ),
         stop=_strings(parameters.stop),
@@ -205,14 +204,13 @@ class _Answer(msgspec.Struct, frozen=True):
     """What the final message must look like, and what of it the model is shown."""
 
     grammar: str | None = None
-    is_json: bool = True
     formats: list[harmony.ResponseFormat] = []
 
 
 async def _answer(parameters: chat.ChatParameters, card: ModelCard) -> _Answer:
     if parameters.guided_regex is not None:
         grammar = regex_grammar(parameters.guided_regex)
-        return _Answer(await check_grammar(grammar, param="guided_regex"), is_json=False)
+        return _Answer(await check_grammar(grammar, param="guided_regex"))
     if parameters.guided_choice:
         choices = _json(parameters.guided_choice, list[str], "guided_choice")
         if not choices:
@@ -220,7 +218,7 @@ async def _answer(parameters: chat.ChatParameters, card: ModelCard) -> _Answer:
                 "guided_choice must hold at least one string", param="guided_choice"
             )
         grammar = choice_grammar(choices)
-        return _Answer(await check_grammar(grammar, param="guided_choice"), is_json=False)
+        return _Answer(await check_grammar(grammar, param="guided_choice"))
     if parameters.guided_json:
         schema = _json(parameters.guided_json, dict[str, Any], "guided_json")
         wanted = chat.JSONSchemaFormat(name="answer", schema=schema)

@@ -23,7 +23,7 @@ from trunkline.engine.client import (
     Progress,
     TokenLogprob,
 )
-from trunkline.engine.grammar import choice_grammar
+from trunkline.engine.grammar import admits, choice_grammar
 from trunkline.errors import InvalidRequest, UpstreamError
 from trunkline.providers.stop import Logprobs, StopStrings
 from trunkline.wire import harmony
@@ -44,14 +44,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What a turn must obey.
 
     ``tools`` maps the names that may be called to the grammar of their arguments; ``answer`` is the
-    grammar of the final message, None for free text, and ``answer_is_json`` tells what it makes.
-    ``think`` False leaves the reasoning out.
+    grammar of the final message, None for free text. ``think`` False leaves the reasoning out.
     """
 
     tools: Mapping[str, str] = {}
     must_call: bool = False
     answer: str | None = None
-    answer_is_json: bool = True
     think: bool = True
 
 
@@ -146,7 +144,7 @@ class Turn:
                 if not self.completion_tokens:
                     raise
                 self._run_out()  # it was the turn itself that filled the context
-            said += self._conclude()
+            said += await self._conclude()
         said += self._finish()
         if said:
             yield said
@@ -335,7 +333,7 @@ class Turn:
 
     # --------------------------------------------------------------------------- a segment has ended
 
-    def _conclude(self) -> list[Spoken]:
+    async def _conclude(self) -> list[Spoken]:
         segment = self._segment
         if self._over or self._stop.hit:
             return []
@@ -350,7 +348,7 @@ class Turn:
             case _Kind.CHOICE:
                 return self._end_choice()
             case _Kind.BODY:
-                return self._end_body()
+                return await self._end_body()
             case _Kind.HEADER if segment.stop_type == "word":
                 return self._end_header()
             case _:
@@ -367,11 +365,10 @@ class Turn:
         self._choices = ()
         return self._spoken(self._begin_body(is_call=chosen != _FINAL))
 
-    def _end_body(self) -> list[Spoken]:
-        header = self._parser.header
-        is_call = header is not None and header.tool is not None
-        if is_call or self._rules.answer_is_json:
-            _check_json("".join(self._segment.text))
+    async def _end_body(self) -> list[Spoken]:
+        # The engine would ignore a grammar that it cannot follow to the end, without a word.
+        if not await admits(self._grammar or "", "".join(self._segment.text)):
+            raise _grammar_left()
         self._over = True
         return []
 
@@ -517,13 +514,6 @@ class _Prompt:
     def _flush(self) -> None:
         self._parts += harmony.defuse("".join(self._text))
         self._text.clear()
-
-
-def _check_json(text: str) -> None:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _grammar_left() from error
 
 
 def _grammar_left() -> UpstreamError:
