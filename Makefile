@@ -40,15 +40,16 @@ clean: ## Removes the virtual environment and the caches
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Trunkline needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "cannot make $(VENV); Debian and Ubuntu need the package python3-venv" >&2; exit 2; }
 
 # The package itself is installed editable and without build isolation: all that runs is in a lock.
 $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml | $(BIN)/python
-	@echo "installing into $(VENV) (once)" >&2
+	@echo "installing into $(VENV); this takes a minute, once" >&2
 	@$(PIP) --require-hashes -r requirements/base.txt -r requirements/build.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
+	@echo "installing what tests and checks need; this takes a minute, once" >&2
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
