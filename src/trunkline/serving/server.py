@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp
 from trunkline.errors import StartError
 
 _BACKLOG = 2048
+_YOUNG_OBJECTS = 5000  # python's 700 are fewer than a handful of running requests have
 _KEEP_ALIVE_S = 75  # longer than clients keep idle connections, so that they close them, not we
 _CANCELLED_S = 2.0  # for requests that are cut off to hang up and to leave their receipts
 
@@ -70,6 +72,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _spare_the_collector()
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -100,6 +103,17 @@ async def _cut_off(requests: Iterable[asyncio.Task[None]]) -> None:
 def _was_not_cut_off(record: logging.LogRecord) -> bool:
     """Tells failures from requests that we cut off: uvicorn logs a traceback of either."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+def _spare_the_collector() -> None:
+    """Takes what the start has made out of the garbage collector's sight: it stays to the end.
+
+    Walking it took 70 ms again and again, and all requests waited. Requests leave no cycles behind
+    unless they fail, so younger objects are looked at less often too; failed ones hold their bodies,
+    so not much less.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
