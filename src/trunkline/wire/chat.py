@@ -134,12 +134,12 @@ PARAMETERS: Mapping[str, Parameter] = {
     "top_p": Parameter(_S, "omitted: 1"),
     "n": Parameter(_S, "at the engine at most its number of slots"),
     "seed": Parameter(_S, "choice k samples with seed + k"),
-    "stop": Parameter(_S, "up to 16 strings, looked for in the answer, not in the reasoning"),
-    "presence_penalty": Parameter(_S, "-2 to 2"),
-    "frequency_penalty": Parameter(_S, "-2 to 2"),
+    "stop": Parameter(_S, "looked for in the answer, not in the reasoning"),
+    "presence_penalty": Parameter(_S, ""),
+    "frequency_penalty": Parameter(_S, ""),
     "logit_bias": Parameter(_S, "token ids of the model that answers"),
     "logprobs": Parameter(_S, "of the final channel"),
-    "top_logprobs": Parameter(_S, "0 to 20, with `logprobs`"),
+    "top_logprobs": Parameter(_S, "with `logprobs`"),
     "tools": Parameter(_S, "function tools; arguments follow the schema by grammar"),
     "tool_choice": Parameter(
         _S, "`none`, `auto`, `required`, a named function, or `allowed_tools`: enforced"
