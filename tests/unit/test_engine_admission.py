@@ -114,3 +114,21 @@ def test_who_is_cancelled_in_the_moment_of_admission_gives_the_slot_back():
         return admitted, held, admission.running, admission.waiting
 
     assert asyncio.run(main()) == ((1, 0), [], 0, 0)
+
+
+def test_who_gives_up_in_the_moment_a_slot_comes_free_leaves_it_to_the_next():
+    async def main():
+        admission, end = Admission(slots=1, queue=8), asyncio.Event()
+        held: list[str] = []
+        async with asyncio.TaskGroup() as tasks:
+            async with admission.slot():
+                second = tasks.create_task(hold(admission, "second", held))
+                tasks.create_task(hold(admission, "third", held, end=end))
+                await settle()
+                second.cancel()
+            await settle()
+            after = (list(held), admission.running, admission.waiting)
+            end.set()
+        return after, admission.running, admission.waiting
+
+    assert asyncio.run(main()) == ((["third"], 1, 0), 0, 0)

@@ -63,9 +63,9 @@ class Admission:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # admitted and cancelled in the same moment
+            if not turn.cancelled():  # admitted and cancelled in the same moment
                 self._release(n)
-            else:
+            elif place in self._waiting:
                 self._waiting.remove(place)
                 self._admit()
             raise
@@ -77,6 +77,8 @@ class Admission:
     def _admit(self) -> None:
         while self._waiting and self.running + self._waiting[0][0] <= self.slots:
             n, turn = self._waiting.popleft()
+            if turn.cancelled():  # and its task has not come to know yet
+                continue
             self.running += n
             turn.set_result(None)
         self._tell()
