@@ -154,6 +154,9 @@ def _sqlite(url: URL, pool_size: int, busy_timeout_s: float) -> Database:
         # The driver begins no transactions of its own accord; _begin does.
         connect_args={"timeout": busy_timeout_s, "isolation_level": None},
     )
+    # Several rows become one statement: for every row that the driver is given apart, its thread lets
+    # go of the interpreter's lock and waits to get it back from a busy event loop.
+    engine.dialect.use_insertmanyvalues_wo_returning = True
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     event.listen(engine.sync_engine, "begin", _begin)
     return Database(
