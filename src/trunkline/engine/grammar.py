@@ -14,21 +14,17 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from trunkline.engine.schema import adapted
 from trunkline.errors import InvalidRequest
 
 MAX_BYTES = 131_072
 """Largest grammar that is compiled, in bytes."""
 COMPILE_TIMEOUT_S = 5.0
 
-_ECHO = re.compile(
-    r"\s*(\d+ \||\^)"
-)  # llguidance repeats the grammar, which the caller never wrote
+# In its messages llguidance repeats the grammar, which the caller never wrote.
+_ECHO = re.compile(r"\s*(\d+ \||\^)")
 _POSITION = re.compile(r"^(at )?\d+\(\d+\): (failed to compile JSON schema: )?")
 _NOTHING_ADMITTED = "NoExtension"
-_LARGEST, _SMALLEST = 1_000_000_000, 0.001
-_KEY = '^[^"\\\\]{1,32}$'
-_ANY = "trunkline-any"
-_URI = r"^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$"
 _HEAD = "%llguidance {}\n"
 # How a model itself ends its turn, so that it knows where a text of open length is over. Llama.cpp's
 # sign of the end is <|end|> which, like other control tokens but not these two, it takes for text.
@@ -42,20 +38,18 @@ def json_grammar(schema: Mapping[str, Any], *, strict: bool, string_cap: int | N
     """Returns the grammar of the JSON documents that a schema admits.
 
     Keywords that a grammar cannot express are refused by ``check_grammar`` if ``strict``, else left
-    unenforced; docs/reference/chat-completions.md lists them. ``string_cap`` bounds the characters
-    of strings that have no bound of their own, and in like manner numbers and undescribed objects:
-    a tiny model loops inside them.
+    unenforced: ``not``, ``if``, ``contains``, ``uniqueItems``, ``propertyNames``,
+    ``dependentRequired``, formats that only others know, and that of several ``oneOf`` just one
+    holds. ``string_cap`` as in ``adapted``, which may raise RecursionError.
     """
-    wanted = _subschemas_adapted(schema, string_cap)
-    if string_cap is not None:
-        wanted["$defs"] = {**wanted.get("$defs", {}), _ANY: _any_value(string_cap)}
+    wanted = adapted(schema, cap=string_cap)
     wanted["x-guidance"] = {**_LAYOUT, "lenient": not strict}
     return f"{_HEAD}start: body {_END}\nbody: %json {json.dumps(wanted)}\n"
 
 
 def choice_grammar(choices: Iterable[str], *, then: str | None = None) -> str:
     """Returns the grammar of exactly one of these strings, and of ``then`` in place of the end."""
-    options = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+    options = " | ".join(map(json.dumps, choices))
     end = _END if then is None else json.dumps(then)
     # As one terminal it is one automaton, however many choices there are.
     return f"{_HEAD}start: BODY {end}\nBODY: {options}\n"
@@ -132,81 +126,3 @@ class _Bytes:
 
     def __call__(self, text: bytes) -> list[int]:
         return list(text)
-
-
-# Where a schema holds further schemas: under these keys a schema, a list or a mapping of them.
-_ONE = ("items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else")
-_MANY = ("anyOf", "oneOf", "allOf", "prefixItems")
-_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_LISTED = {"enum", "const"}
-_RANGES = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
-_FIELDS = {"properties", "patternProperties", "additionalProperties", "$ref", *_MANY}
-_KINDS = {"type", "$ref", "if", "not", *_MANY, *_NAMED, "items", "required"}
-
-
-def _subschemas_adapted(schema: Mapping[str, Any], cap: int | None) -> dict[str, Any]:
-    """Returns the schema with all that ``_adapted`` changes, in it and in the schemas within."""
-    out = _adapted(schema, cap)
-    for key in _ONE:
-        if key in out:
-            out[key] = _element_adapted(out[key], cap)
-    for key in _MANY:
-        if isinstance(out.get(key), list):
-            out[key] = [_element_adapted(one, cap) for one in out[key]]
-    for key in _NAMED:
-        if isinstance(out.get(key), Mapping):
-            out[key] = {name: _element_adapted(one, cap) for name, one in out[key].items()}
-    return out
-
-
-def _element_adapted(schema: Any, cap: int | None) -> Any:
-    if isinstance(schema, Mapping):
-        return _subschemas_adapted(schema, cap)
-    return _any_reference() if schema is True and cap is not None else schema
-
-
-def _adapted(schema: Mapping[str, Any], cap: int | None) -> dict[str, Any]:
-    out = dict(schema)
-    if out.get("format") == "uri":  # llama.cpp's llguidance does not know it, the one here does
-        del out["format"]
-        out.setdefault("pattern", _URI)
-    return out if cap is None or _LISTED & out.keys() else _capped(out, cap)
-
-
-def _capped(schema: dict[str, Any], cap: int) -> dict[str, Any]:
-    kinds = schema.get("type", ())
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    out = dict(schema)
-    if "string" in kinds and not {"maxLength", "pattern"} & out.keys():
-        out["maxLength"] = max(cap, out.get("minLength", 0))
-    if {"integer", "number"} & set(kinds) and not _RANGES & out.keys():
-        out |= {"minimum": -_LARGEST, "maximum": _LARGEST}
-    if "number" in kinds:
-        out.setdefault("multipleOf", _SMALLEST)
-    if "array" in kinds and "prefixItems" not in out:
-        out.setdefault("items", _any_reference())
-    if "object" in kinds and not _FIELDS & out.keys():
-        out |= {"patternProperties": {_KEY: _any_reference()}, "additionalProperties": False}
-    return out if _KINDS & out.keys() else _any_reference()
-
-
-def _any_reference() -> dict[str, Any]:
-    return {"$ref": f"#/$defs/{_ANY}"}
-
-
-def _any_value(cap: int) -> dict[str, Any]:
-    number = {"minimum": -_LARGEST, "maximum": _LARGEST, "multipleOf": _SMALLEST}
-    return {
-        "anyOf": [
-            {"type": "string", "maxLength": cap},
-            {"type": "number", **number},
-            {"type": "boolean"},
-            {"type": "null"},
-            {"type": "array", "items": _any_reference(), "maxItems": 8},
-            {
-                "type": "object",
-                "patternProperties": {_KEY: _any_reference()},
-                "additionalProperties": False,
-            },
-        ]
-    }

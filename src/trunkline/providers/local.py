@@ -14,7 +14,13 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from trunkline.engine.client import Completion, EngineClient, TokenLogprob
-from trunkline.engine.grammar import check_grammar, choice_grammar, json_grammar, regex_grammar
+from trunkline.engine.grammar import (
+    MAX_BYTES,
+    check_grammar,
+    choice_grammar,
+    json_grammar,
+    regex_grammar,
+)
 from trunkline.engine.model import ModelCard
 from trunkline.errors import InvalidRequest
 from trunkline.ids import new_id, now
@@ -230,12 +236,12 @@ async def _answer(parameters: chat.ChatParameters, card: ModelCard) -> _Answer:
 
 
 async def _json_answer(wanted: chat.JSONSchemaFormat, card: ModelCard, *, param: str) -> _Answer:
-    grammar = json_grammar(wanted.schema, strict=bool(wanted.strict), string_cap=card.string_cap)
+    grammar = await _schema_grammar(wanted.schema, wanted.strict, card, param=param)
     shown = harmony.ResponseFormat(
         name=wanted.name, schema=wanted.schema, description=wanted.description
     )
     is_free = wanted.name == "json_object"
-    return _Answer(await check_grammar(grammar, param=param), formats=[] if is_free else [shown])
+    return _Answer(grammar, formats=[] if is_free else [shown])
 
 
 async def _argument_grammars(
@@ -243,14 +249,24 @@ async def _argument_grammars(
 ) -> dict[str, str]:
     grammars = {}
     for tool in choice.allowed:
-        grammar = json_grammar(
-            tool.function.parameters or {"type": "object", "properties": {}},
-            strict=bool(tool.function.strict),
-            string_cap=card.string_cap,
-        )
+        schema = tool.function.parameters or {"type": "object", "properties": {}}
         param = f"tools[{tools.index(tool)}].function.parameters"
-        grammars[tool.function.name] = await check_grammar(grammar, param=param)
+        grammars[tool.function.name] = await _schema_grammar(
+            schema, tool.function.strict, card, param=param
+        )
     return grammars
+
+
+async def _schema_grammar(
+    schema: Mapping[str, Any], strict: bool | None, card: ModelCard, *, param: str
+) -> str:
+    if len(chat.encode(schema)) > MAX_BYTES:  # before anything is done with it on this thread
+        raise InvalidRequest(f"{param}: larger than {MAX_BYTES} bytes", param=param)
+    try:
+        grammar = json_grammar(schema, strict=bool(strict), string_cap=card.string_cap)
+    except RecursionError as error:
+        raise InvalidRequest(f"{param}: nested too deeply", param=param) from error
+    return await check_grammar(grammar, param=param)
 
 
 def _sampling(parameters: chat.ChatParameters, card: ModelCard) -> Completion:
