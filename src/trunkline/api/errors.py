@@ -50,6 +50,8 @@ def envelope(error: APIError) -> bytes:
 def headers(error: APIError) -> list[tuple[bytes, bytes]]:
     """Returns the headers that go with an error."""
     out = []
+    if error.status == 408:  # the rest of the body could be taken for another request
+        out.append((b"connection", b"close"))
     if error.status == 401:
         out.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):

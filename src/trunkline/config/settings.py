@@ -95,7 +95,10 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         33_554_432
     )
     body_timeout_s: Annotated[
-        float, _doc("Seconds within which a request body must arrive.", gt=0, le=_DAY_S)
+        float,
+        _doc(
+            "Seconds within which a request's head must arrive, and then its body.", gt=0, le=_DAY_S
+        ),
     ] = 30.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], _doc("Least severity that is logged.")

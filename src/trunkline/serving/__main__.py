@@ -53,7 +53,13 @@ async def _serve(setup: Setup, assignment: Assignment) -> None:
         where = endpoint_file(Path(assignment.endpoint_file))
     workers = setup.settings.server.workers
     async with app.open_app(setup, engine=where, metrics=Metrics(), workers=workers) as router:
-        server = Server(router.asgi, drain_s=setup.settings.server.drain_s, on_started=_tell_ready)
+        settings = setup.settings.server
+        server = Server(
+            router.asgi,
+            head_timeout_s=settings.body_timeout_s,
+            drain_s=settings.drain_s,
+            on_started=_tell_ready,
+        )
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _until_end, server)
         with socket.socket(fileno=assignment.listener) as listener:
             await server.serve(sockets=[listener])

@@ -101,9 +101,11 @@ class _Run:
         ):
             started = await self._started(router.store, router.catalog)
             await _settled(engine)
+            settings = self._setup.settings.server
             server = Server(
                 router.asgi,
-                drain_s=self._setup.settings.server.drain_s,
+                head_timeout_s=settings.body_timeout_s,
+                drain_s=settings.drain_s,
                 on_started=lambda: self._announce(started),
             )
             async with _watched(engine):

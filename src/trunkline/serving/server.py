@@ -11,9 +11,12 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from trunkline.errors import StartError
 
@@ -50,14 +53,61 @@ def _why_not(host: str, port: int, error: OSError) -> str:
     return f"cannot listen on {host}:{port}: {error.strerror}"
 
 
-class Server(uvicorn.Server):
-    """Serves one application; ``stop`` drains, a second ``stop`` ends at once."""
+class _Connection(HttpToolsProtocol):
+    """A connection that ends if no request's head comes in time, however many bytes do.
 
-    def __init__(self, app: ASGIApp, *, drain_s: float, on_started: Callable[[], None]) -> None:
+    uvicorn only ends those that send nothing at all after an answer.
+    """
+
+    def __init__(self, *arguments: Any, head_timeout_s: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_timeout_s = head_timeout_s
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self._await_head(self._head_timeout_s)
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._stop_waiting()
+        if self.cycle.response_complete:  # else a pipelined request has come and is being answered
+            self._await_head(_KEEP_ALIVE_S + self._head_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self, timeout_s: float) -> None:
+        self._head_timer = self.loop.call_later(timeout_s, self.timeout_keep_alive_handler)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+
+
+class Server(uvicorn.Server):
+    """Serves one application; ``stop`` drains, a second ``stop`` ends at once.
+
+    ``head_timeout_s`` bounds how long a request's head may take.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        head_timeout_s: float,
+        drain_s: float,
+        on_started: Callable[[], None],
+    ) -> None:
         config = uvicorn.Config(
             app,
             lifespan="off",  # open_app owns what must be closed
-            http="httptools",
+            http=partial(_Connection, head_timeout_s=head_timeout_s),  # type: ignore[arg-type]  # called like the class
             ws="none",
             log_config=None,
             access_log=False,
