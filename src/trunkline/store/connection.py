@@ -5,6 +5,7 @@ All that differs between the two is in this file, so that one set of statements 
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ _DRIVERS = {
 _POOL_TIMEOUT_S = 5.0  # for a free connection
 _CONNECT_TIMEOUT_S = 10.0  # for a new one, Postgres only
 _COMMAND_TIMEOUT_S = 30.0  # for one statement, Postgres only
+_LITTLE_SPACE = 1 << 17  # bytes
 _ADVISORY_LOCK = int.from_bytes(b"trunklin")  # any number that is ours
 
 
@@ -226,18 +228,35 @@ def _explain_sqlite(path: str, error: BaseException) -> str:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return f"the database '{path}' is read-only; give this user the right to write it and its folder"
         case sqlite3.SQLITE_FULL:
-            return f"the disk that holds the database '{path}' is full; free some space"
+            return _explain_full(path)
         case sqlite3.SQLITE_CANTOPEN:
             return _explain_cannot_open(Path(path))
         case sqlite3.SQLITE_NOTADB:
             return f"'{path}' is not a database; move it away or set another [database] url"
         case sqlite3.SQLITE_CORRUPT:
             return f"the database '{path}' is damaged; restore it from a backup or move it away"
+        case sqlite3.SQLITE_IOERR if _is_full(Path(path)):
+            return _explain_full(path)
         case sqlite3.SQLITE_IOERR:
             return (
                 f"the database '{path}' cannot be read or written: {reason(error)}; check its disk"
             )
     return f"the database '{path}' cannot be used: {reason(error)}"
+
+
+def _explain_full(path: str) -> str:
+    return f"the disk that holds the database '{path}' is full; free some space"
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk has less left than SQLite needs beside the database while it is open.
+
+    It calls what its shared memory lacks an error of input and output.
+    """
+    try:
+        return shutil.disk_usage(path.parent).free < _LITTLE_SPACE
+    except OSError:
+        return False
 
 
 def _explain_cannot_open(path: Path) -> str:
