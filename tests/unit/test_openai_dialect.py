@@ -109,6 +109,25 @@ def test_reasoning_has_the_wanted_names_in_messages_and_deltas(theirs, fields, o
     ]
 
 
+@pytest.mark.parametrize("fields", ["both", "reasoning", "reasoning_content"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        delta(reasoning='"quoted" \\ \n ü', role="assistant"),
+        delta(reasoning='"delta":{"reasoning":"x"}'),
+        delta(reasoning_content="\\"),
+        delta(reasoning=""),
+        chunk([{"index": n, "delta": {"reasoning": f"{n}"}} for n in range(3)]),
+        chunk([{"delta": {"reasoning": "a"}}, {"delta": {"content": "b", "reasoning": "c"}}]),
+    ],
+)
+def test_reasoning_is_named_alike_however_the_chunk_is_written(fields, written):
+    spaced = json.dumps(json.loads(written), indent=1).encode()
+    decoder = OpenAIChat(reasoning_fields=fields).decoder()
+    _, compactly, spaciously = decoder.decode([delta(content="x"), written, spaced])
+    assert json.loads(compactly) == json.loads(spaciously)
+
+
 @pytest.mark.parametrize(
     "passed",
     [

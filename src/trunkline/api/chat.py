@@ -112,10 +112,11 @@ class ChatCompletions:
             async for some in answer.reply.chunks:
                 if run.exchange.first_chunk_s is None:
                     run.exchange.first_chunk_s = run.exchange.elapsed_s()
-                if any(b'"usage"' in chunk for chunk in some):
-                    some = run.metered(some)
-                if some:
-                    yield sse.encode(some)
+                frames = sse.encode(some)
+                if b'"usage"' in frames:
+                    frames = sse.encode(run.metered(some))
+                if frames:
+                    yield frames
         except Exception as error:  # the edge of a stream
             # The status line is gone: one error event and a clean end are what is left.
             failure = api_error(error)

@@ -32,6 +32,8 @@ _CALLERS_MISTAKES = frozenset({400, 413, 422})
 # What the model did wrong, not the caller, though it comes as a 400.
 _MODELS_MISTAKES = frozenset({"tool_use_failed", "json_validate_failed"})
 
+# A delta of nothing but reasoning. No string can spell it: the quotes in one are escaped.
+_BARE_REASONING = re.compile(rb'"delta":\{"reasoning(?:_content)?":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}')
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
 
@@ -122,6 +124,7 @@ class ChatDecoder:
         self._reasoning_fields: ReasoningFields = reasoning_fields
         self._committed = False
         self._failure: UpstreamError | None = None
+        self._names = [name.encode() for name in _wanted(reasoning_fields)]
         self._withheld: list[bytes] = []
         self._recent: deque[bytes] = deque(maxlen=4)
 
@@ -129,12 +132,8 @@ class ChatDecoder:
         chunks: list[bytes] = []
         try:
             for payload in payloads:
-                if (
-                    payload[:1] == b"{"
-                    and b'"reasoning' not in payload
-                    and b'"error"' not in payload
-                ):
-                    chunks.append(payload)
+                if payload[:1] == b"{" and b'"error"' not in payload:
+                    chunks.append(self._named(payload) if b'"reasoning' in payload else payload)
                 elif payload == DONE:
                     self.done = True
                     break
@@ -153,6 +152,14 @@ class ChatDecoder:
         if not self._committed:
             raise UpstreamError("sent a stream without content", retryable=True)
         return ()
+
+    def _named(self, payload: bytes) -> bytes:
+        """Gives reasoning its wanted names; where a delta holds nothing else, without decoding."""
+        bare = _BARE_REASONING.search(payload)
+        if bare is None or payload.count(b'"reasoning') > 1:
+            return self._looked_into(payload)
+        named = b",".join([b'"%b":%b' % (name, bare[1]) for name in self._names])
+        return b'%b"delta":{%b}%b' % (payload[: bare.start()], named, payload[bare.end() :])
 
     def _looked_into(self, payload: bytes) -> bytes:
         try:
@@ -224,7 +231,7 @@ def _renamed(
 
 def _rename(holder: dict[str, Raw], fields: ReasoningFields) -> bool:
     texts = {name: raw for name in _REASONING if (raw := holder.get(name)) and _is_text(raw)}
-    wanted = _REASONING if fields == "both" else (fields,)
+    wanted = _wanted(fields)
     if not texts or tuple(texts) == wanted:
         return False
     text = next(iter(texts.values()))
@@ -232,6 +239,10 @@ def _rename(holder: dict[str, Raw], fields: ReasoningFields) -> bool:
         holder.pop(name, None)
     holder.update(dict.fromkeys(wanted, text))
     return True
+
+
+def _wanted(fields: ReasoningFields) -> tuple[str, ...]:
+    return _REASONING if fields == "both" else (fields,)
 
 
 def _is_text(raw: Raw) -> bool:
