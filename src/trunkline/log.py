@@ -35,7 +35,7 @@ def configure(*, level: Level = "info", format: Format = "json") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),  # one write a line
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

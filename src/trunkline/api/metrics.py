@@ -5,6 +5,7 @@ Labels are closed sets (routes, configured providers and models), so a caller ca
 
 from __future__ import annotations
 
+import functools
 import os
 
 from prometheus_client import (
@@ -37,11 +38,13 @@ class Metrics:
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         registry = None if MULTIPROCESS in os.environ else self._registry
-        self._requests = Counter(
-            "trunkline_requests",
-            "Requests answered",
-            ("method", "path", "status"),
-            registry=registry,
+        self._requests = functools.cache(
+            Counter(
+                "trunkline_requests",
+                "Requests answered",
+                ("method", "path", "status"),
+                registry=registry,
+            ).labels
         )
         self._running = Gauge(
             "trunkline_requests_running",
@@ -49,25 +52,31 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self._duration = Histogram(
-            "trunkline_request_duration_seconds",
-            "Time from a request's arrival to its answer's end",
-            ("path",),
-            buckets=_SECONDS,
-            registry=registry,
+        self._duration = functools.cache(
+            Histogram(
+                "trunkline_request_duration_seconds",
+                "Time from a request's arrival to its answer's end",
+                ("path",),
+                buckets=_SECONDS,
+                registry=registry,
+            ).labels
         )
-        self._first_chunk = Histogram(
-            "trunkline_time_to_first_token_seconds",
-            "Time from a request's arrival to the first chunk of a stream",
-            ("provider", "model"),
-            buckets=_SECONDS,
-            registry=registry,
+        self._first_chunk = functools.cache(
+            Histogram(
+                "trunkline_time_to_first_token_seconds",
+                "Time from a request's arrival to the first chunk of a stream",
+                ("provider", "model"),
+                buckets=_SECONDS,
+                registry=registry,
+            ).labels
         )
-        self._tokens = Counter(
-            "trunkline_tokens",
-            "Tokens read and written; completion includes reasoning, prompt includes cached",
-            ("provider", "model", "kind"),
-            registry=registry,
+        self._tokens = functools.cache(
+            Counter(
+                "trunkline_tokens",
+                "Tokens read and written; completion includes reasoning, prompt includes cached",
+                ("provider", "model", "kind"),
+                registry=registry,
+            ).labels
         )
         self._engine_running = Gauge(
             "trunkline_engine_slots_busy",
@@ -99,12 +108,10 @@ class Metrics:
         self._running.dec()
         path = exchange.route or "other"
         method = exchange.method if exchange.method in _METHODS else "other"
-        self._requests.labels(method, path, str(exchange.status)).inc()
-        self._duration.labels(path).observe(exchange.elapsed_s())
+        self._requests(method, path, str(exchange.status)).inc()
+        self._duration(path).observe(exchange.elapsed_s())
         if exchange.first_chunk_s is not None:
-            self._first_chunk.labels(exchange.provider, exchange.model).observe(
-                exchange.first_chunk_s
-            )
+            self._first_chunk(exchange.provider, exchange.model).observe(exchange.first_chunk_s)
 
     def used(self, provider: str, model: str, usage: Usage) -> None:
         """A reply has told its usage."""
@@ -115,7 +122,7 @@ class Metrics:
             ("reasoning", usage.reasoning_tokens),
         ):
             if count:
-                self._tokens.labels(provider, model, kind).inc(count)
+                self._tokens(provider, model, kind).inc(count)
 
     def engine_load(self, running: int, waiting: int) -> None:
         """Completions run on the engine, and requests wait for it."""
