@@ -14,11 +14,12 @@ import msgspec
 
 from trunkline.engine.admission import Admission
 from trunkline.engine.endpoint import Endpoint, Where
+from trunkline.engine.prompt import in_short_texts, least_tokens
 from trunkline.engine.session import authorization, open_session
 from trunkline.errors import EngineUnavailable, InvalidRequest, TrunklineError, UpstreamError
 
 _POLL_S = 0.02
-_ATTEMPTS = 2
+_NOTICED_S = 2.0  # for the supervisor to see that the child has ended, and to tell
 _SEEDS = 0xFFFFFFFF  # the last one means "random" to llama.cpp
 _INT32 = 2**31 - 1
 _MAX_EVENT = 8 << 20  # bytes
@@ -165,11 +166,19 @@ class EngineClient:
         EngineUnavailable if there is no engine, else UpstreamError; the iterator raises
         UpstreamError if the engine fails on the way.
         """
+        await self._check_length(completion)
         response = await self._post("/completion", _body(completion))
         try:
             yield _output(response, self._stall_s)
         finally:
             response.close()
+
+    async def _check_length(self, completion: Completion) -> None:
+        """Refuses at once what the engine would tokenize for seconds before it refused it."""
+        endpoint = await self.wait_ready()
+        least = least_tokens(completion.prompt)
+        if least > endpoint.context:
+            raise _too_long(endpoint.context, f"at least {least}")
 
     async def tokenize(self, text: str) -> list[int]:
         """Returns the token ids of a text; a marker spelled in it becomes the real marker."""
@@ -182,27 +191,35 @@ class EngineClient:
         return msgspec.json.decode(body, type=_Tokens).tokens
 
     async def _post(self, path: str, body: dict[str, object]) -> aiohttp.ClientResponse:
-        """Posts, once more if the engine was gone before it answered: it may have just restarted."""
+        """Posts, once more if nobody was there to take the request: the engine may have restarted.
+
+        What an engine has taken is never sent to its successor: it may be what ended it.
+        """
         data = msgspec.json.encode(body)
         endpoint = await self.wait_ready()
-        for attempt in range(1, _ATTEMPTS + 1):
+        try:
             try:
-                response = await self._session.post(
-                    endpoint.address + path,
-                    data=data,
-                    headers={"Content-Type": "application/json", **authorization(endpoint)},
-                )
-            except TimeoutError as error:
-                raise _broken(error, self._stall_s) from error
-            except aiohttp.ClientError as error:
-                if attempt == _ATTEMPTS:
-                    raise _broken(error, self._stall_s) from error
-                endpoint = await self.wait_ready(other_than=endpoint)
-            else:
-                if response.status == 200:
-                    return response
-                raise await _refusal(response)
-        raise AssertionError("unreachable")
+                response = await self._send(endpoint, path, data)
+            except aiohttp.ClientConnectorError as error:
+                await self._noticed_gone(endpoint, error)
+                response = await self._send(await self.wait_ready(), path, data)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _broken(error, self._stall_s) from error
+        if response.status != 200:
+            raise await _refusal(response)
+        return response
+
+    async def _send(self, endpoint: Endpoint, path: str, data: bytes) -> aiohttp.ClientResponse:
+        headers = {"Content-Type": "application/json", **authorization(endpoint)}
+        return await self._session.post(endpoint.address + path, data=data, headers=headers)
+
+    async def _noticed_gone(self, endpoint: Endpoint, error: aiohttp.ClientConnectorError) -> None:
+        """Waits until an engine that takes no connections is no longer announced, else raises."""
+        deadline = time.monotonic() + _NOTICED_S
+        while self._endpoint() == endpoint:
+            if time.monotonic() >= deadline:
+                raise error
+            await asyncio.sleep(_POLL_S)
 
 
 class _Progress(msgspec.Struct, frozen=True):
@@ -252,7 +269,7 @@ def _body(completion: Completion) -> dict[str, object]:
     if not any(isinstance(part, int) for part in completion.prompt):
         raise ValueError("a prompt needs a token id: the engine takes texts alone for many prompts")
     return {
-        "prompt": completion.prompt,
+        "prompt": in_short_texts(completion.prompt),
         "n_predict": -1 if completion.max_tokens is None else min(completion.max_tokens, _INT32),
         "temperature": completion.temperature,
         "top_p": completion.top_p,
@@ -345,9 +362,13 @@ async def _refusal(response: aiohttp.ClientResponse) -> TrunklineError:
             error = _Error()
     if error.type != "exceed_context_size_error":
         return _upstream_error(error, response.status)
+    return _too_long(error.n_ctx, str(error.n_prompt_tokens))
+
+
+def _too_long(context: int, tokens: str) -> InvalidRequest:
     return InvalidRequest(
-        f"this model's context holds {error.n_ctx} tokens and the prompt has "
-        f"{error.n_prompt_tokens}; shorten the messages or raise [engine] context",
+        f"this model's context holds {context} tokens and the prompt has {tokens}; "
+        "shorten the messages or raise [engine] context",
         code="context_length_exceeded",
         param="messages",
     )
