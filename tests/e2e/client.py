@@ -135,6 +135,14 @@ def long_question() -> dict[str, Any]:
     return question(guided_regex="(a|b){4000}", max_tokens=4000, reasoning_effort="none")
 
 
+def receipt(serving: Serving, request_id: str, *, timeout_s: float = 1.0) -> dict[str, Any]:
+    """Returns the receipt of a request, which must be there in time."""
+    path = f"/v1/requests/{request_id}"
+    until(lambda: ask(serving, "GET", path).status == 200, "the receipt", timeout_s=timeout_s)
+    found: dict[str, Any] = ask(serving, "GET", path).json
+    return found
+
+
 def run(
     *arguments: str,
     home: Path,

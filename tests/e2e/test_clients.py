@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import ask, chat, events_of, long_question, question, streaming, until
+from tests.e2e.client import (
+    ask,
+    chat,
+    events_of,
+    long_question,
+    question,
+    receipt,
+    streaming,
+    until,
+)
 from tests.e2e.wire import connected, ended, received, request
 from tests.serving import ECHO, Serving, running, simulated_provider
 from tests.simulator import Script, Simulator
@@ -38,11 +47,9 @@ def figure(serving: Serving, name: str) -> float:
 
 def hung_up(serving: Serving, request_id: str) -> dict[str, Any]:
     """Waits for the receipt of a request whose client hung up."""
-    path = f"/v1/requests/{request_id}"
-    until(lambda: ask(serving, "GET", path).status == 200, "the receipt", timeout_s=5)
-    receipt: dict[str, Any] = ask(serving, "GET", path).json
-    assert receipt["error_code"] == "client_gone"
-    return receipt
+    told = receipt(serving, request_id, timeout_s=5.0)
+    assert told["error_code"] == "client_gone"
+    return told
 
 
 def test_hanging_up_on_a_stream_frees_the_engines_slot(router: Serving) -> None:

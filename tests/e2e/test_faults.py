@@ -23,6 +23,7 @@ from tests.e2e.client import (
     events_of,
     long_question,
     question,
+    receipt,
     run,
     streaming,
     until,
@@ -74,7 +75,7 @@ def test_a_killed_engine_ends_its_stream_with_one_error_event(serving: Serving) 
     error = json.loads(data.removeprefix("data: "))["error"]
     assert (error["code"], error["type"]) == ("upstream_failed", "upstream_error")
     assert answer.status == 200
-    until(lambda: ask(serving, "GET", f"/v1/requests/{request_id}").status == 200, "the receipt")
+    assert receipt(serving, request_id)["error_code"] == "upstream_failed"
     assert ask(serving, "GET", "/health", key=None).json["engine"] == "ready"
 
 
@@ -265,8 +266,7 @@ def test_a_database_that_is_locked_later_costs_no_request_and_no_receipt(
             answers = [chat(serving, question(model=ECHO)) for _ in range(5)]
             until(lambda: events_of(serving, "receipts_not_stored"), "the log says so")
         for answer in answers:
-            path = f"/v1/requests/{answer.headers['x-request-id']}"
-            until(lambda path=path: ask(serving, "GET", path).status == 200, "the receipt")
+            assert receipt(serving, answer.headers["x-request-id"], timeout_s=10.0)
         assert {answer.status for answer in answers} == {200}
         assert "Traceback" not in serving.stderr()
 
@@ -347,8 +347,7 @@ def test_a_disk_that_fills_up_later_costs_receipts_and_no_request(
         answers = [chat(serving, question(model=ECHO)) for _ in range(20)]
         until(lambda: events_of(serving, "receipts_not_stored"), "the log says so")
         ballast.unlink()
-        path = f"/v1/requests/{answers[-1].headers['x-request-id']}"
-        until(lambda: ask(serving, "GET", path).status == 200, "the receipt is stored after all")
+        assert receipt(serving, answers[-1].headers["x-request-id"], timeout_s=10.0)
         assert {answer.status for answer in answers} == {200}
         assert serving.stop() == 0
         assert "Traceback" not in serving.stderr()

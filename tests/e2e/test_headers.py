@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import Answer, ask, chat, question, run, streaming, until
+from tests.e2e.client import Answer, ask, chat, question, receipt, run, streaming
 from tests.serving import ECHO, NANO, Serving, running, simulated_provider
 from tests.simulator import Script, Simulator
 from tests.simulator.script import error
@@ -34,14 +34,6 @@ def router(running_simulator: Simulator) -> Iterator[Serving]:
 
 def receipt_of(serving: Serving, answer: Answer, *, key: str | None = "") -> Answer:
     return ask(serving, "GET", f"/v1/requests/{answer.headers['x-request-id']}", key=key)
-
-
-def stored_receipt(serving: Serving, request_id: str) -> dict[str, Any]:
-    """Returns the receipt, which must be there within a second."""
-    path = f"/v1/requests/{request_id}"
-    until(lambda: ask(serving, "GET", path).status == 200, "the receipt", timeout_s=1.0)
-    receipt: dict[str, Any] = ask(serving, "GET", path).json
-    return receipt
 
 
 def test_every_answer_carries_an_id_of_its_own(router: Serving) -> None:
@@ -95,13 +87,13 @@ def test_an_attempt_that_failed_is_counted_and_the_receipt_names_it(
     simulator.play(error(503))
 
     headers = chat(router, question(model=ECHO, stream=stream)).headers
-    receipt = stored_receipt(router, headers["x-request-id"])
+    told = receipt(router, headers["x-request-id"])
 
     assert headers["x-trunkline-provider"] == "second"
     assert headers["x-trunkline-attempts"] == "2"
-    attempts = [(each["provider"], each["status"]) for each in receipt["attempts"]]
+    attempts = [(each["provider"], each["status"]) for each in told["attempts"]]
     assert attempts == [("first", 503), ("second", None)]
-    assert receipt["attempts"][1]["outcome"] == "committed"
+    assert told["attempts"][1]["outcome"] == "committed"
 
 
 def test_an_error_before_anybody_answered_names_nobody(
@@ -109,13 +101,13 @@ def test_an_error_before_anybody_answered_names_nobody(
 ) -> None:
     simulator.play(error(500), error(500))
     answer = chat(router, question(model=ECHO))
-    receipt = stored_receipt(router, answer.headers["x-request-id"])
+    told = receipt(router, answer.headers["x-request-id"])
 
     assert answer.status == 502
     assert not any(name.startswith("x-trunkline") for name in answer.headers)
-    assert (receipt["provider"], receipt["answered_model"]) == (None, None)
-    assert (receipt["status"], receipt["error_code"]) == (502, "upstream_failed")
-    assert [each["provider"] for each in receipt["attempts"]] == ["first", "second"]
+    assert (told["provider"], told["answered_model"]) == (None, None)
+    assert (told["status"], told["error_code"]) == (502, "upstream_failed")
+    assert [each["provider"] for each in told["attempts"]] == ["first", "second"]
 
 
 # -------------------------------------------------------------------------------------------- cost
@@ -133,7 +125,7 @@ def test_a_priced_answer_carries_its_exact_cost(router: Serving) -> None:
 
     assert Decimal(cost) == priced(answer.json["usage"]) > 0
     assert re.fullmatch(r"0\.\d+", cost)
-    assert stored_receipt(router, answer.headers["x-request-id"])["cost_usd"] == cost
+    assert receipt(router, answer.headers["x-request-id"])["cost_usd"] == cost
 
 
 def test_the_embedded_engine_costs_nothing(router: Serving) -> None:
@@ -145,19 +137,19 @@ def test_an_unknown_price_is_no_cost(router: Serving) -> None:
 
     assert answer.status == 200
     assert "x-trunkline-cost-usd" not in answer.headers
-    assert stored_receipt(router, answer.headers["x-request-id"])["cost_usd"] is None
+    assert receipt(router, answer.headers["x-request-id"])["cost_usd"] is None
 
 
 def test_a_streams_last_usage_carries_the_cost_as_an_exact_number(router: Serving) -> None:
     body = question("one two", model=ECHO, stream_options={"include_usage": True})
     with streaming(router, body) as stream:
         events = stream.events()
-        receipt = stored_receipt(router, stream.headers["x-request-id"])
+        told = receipt(router, stream.headers["x-request-id"])
     last = json.loads(events[-2].removeprefix("data: "), parse_float=Decimal)
 
     assert last["choices"] == []
     assert last["usage"]["cost"] == priced(last["usage"]) > 0
-    assert Decimal(receipt["cost_usd"]) == last["usage"]["cost"]
+    assert Decimal(told["cost_usd"]) == last["usage"]["cost"]
     assert "e-" not in events[-2]
     assert sum('"usage":{' in event for event in events) == 1
 
@@ -165,10 +157,10 @@ def test_a_streams_last_usage_carries_the_cost_as_an_exact_number(router: Servin
 def test_a_stream_without_include_usage_has_no_usage_but_a_priced_receipt(router: Serving) -> None:
     with streaming(router, question("one two", model=ECHO)) as stream:
         chunks = stream.chunks()
-        receipt = stored_receipt(router, stream.headers["x-request-id"])
+        told = receipt(router, stream.headers["x-request-id"])
 
     assert not any(chunk.get("usage") for chunk in chunks)
-    assert Decimal(receipt["cost_usd"]) == priced(receipt["usage"]) > 0
+    assert Decimal(told["cost_usd"]) == priced(told["usage"]) > 0
 
 
 # ---------------------------------------------------------------------------------------- receipts
@@ -179,27 +171,27 @@ def test_a_stream_without_include_usage_has_no_usage_but_a_priced_receipt(router
 def test_a_receipt_tells_what_the_answer_told(router: Serving, model: str, stream: bool) -> None:
     options = {"stream_options": {"include_usage": True}} if stream else {}
     answer = chat(router, question(model=model, stream=stream, **options))
-    receipt = stored_receipt(router, answer.headers["x-request-id"])
+    told = receipt(router, answer.headers["x-request-id"])
     if stream:
         *_, last, _done = answer.body.decode().strip().split("\n\n")
         usage = json.loads(last.removeprefix("data: "))["usage"]
     else:
         usage = answer.json["usage"]
 
-    assert receipt["id"] == answer.headers["x-request-id"]
-    assert (receipt["model"], receipt["answered_model"]) == (model, model)
-    assert receipt["provider"] == answer.headers["x-trunkline-provider"]
-    assert (receipt["api"], receipt["stream"], receipt["status"]) == ("chat", stream, 200)
+    assert told["id"] == answer.headers["x-request-id"]
+    assert (told["model"], told["answered_model"]) == (model, model)
+    assert told["provider"] == answer.headers["x-trunkline-provider"]
+    assert (told["api"], told["stream"], told["status"]) == ("chat", stream, 200)
     for count in ("prompt_tokens", "completion_tokens"):
-        assert receipt["usage"][count] == usage[count]
-    assert receipt["duration_ms"] >= 0
-    assert (receipt["first_token_ms"] is not None) == stream
+        assert told["usage"][count] == usage[count]
+    assert told["duration_ms"] >= 0
+    assert (told["first_token_ms"] is not None) == stream
 
 
 def test_trunkline_explain_shows_the_same_receipt(router: Serving) -> None:
     answer = chat(router, question(model=ECHO))
     request_id = answer.headers["x-request-id"]
-    stored_receipt(router, request_id)
+    receipt(router, request_id)
     shown = run("explain", request_id, home=router.home)
     as_json = json.loads(run("explain", request_id, "--json", home=router.home).stdout)
 
@@ -212,7 +204,7 @@ def test_trunkline_explain_shows_the_same_receipt(router: Serving) -> None:
 def test_another_accounts_receipt_is_answered_like_one_that_never_was(router: Serving) -> None:
     created = run("keys", "create", "--account", "stranger", home=router.home)
     answer = chat(router, question(model=ECHO))
-    stored_receipt(router, answer.headers["x-request-id"])
+    receipt(router, answer.headers["x-request-id"])
     stranger = created.stdout.strip()
 
     foreign = receipt_of(router, answer, key=stranger)
@@ -230,10 +222,10 @@ def test_a_stream_that_broke_has_a_receipt_that_says_so(
     simulator.play(Script(cut_after=3))
     with streaming(router, question(model=ECHO)) as stream:
         stream.events()
-        receipt = stored_receipt(router, stream.headers["x-request-id"])
+        told = receipt(router, stream.headers["x-request-id"])
 
-    assert (receipt["status"], receipt["error_code"]) == (200, "upstream_failed")
-    assert receipt["provider"] == "first"
+    assert (told["status"], told["error_code"]) == (200, "upstream_failed")
+    assert told["provider"] == "first"
 
 
 # -------------------------------------------------------------------------------- x-trunkline-params
