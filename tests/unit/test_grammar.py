@@ -249,6 +249,11 @@ def test_a_schema_that_is_none_is_refused_with_the_reason(keywords, reason, cap)
         ({"type": "array"}, '["a", 1, {}]', '["123456789"]'),
         ({"type": "object"}, '{"a": {"b": [1.5, true, null]}}', '{"a": "123456789"}'),
         ({"type": "object"}, "{}", f'{{"{"k" * 40}": 1}}'),
+        (
+            {"type": "object", "additionalProperties": {"type": "boolean"}},
+            '{"a": true}',
+            f'{{"{"k" * 40}": true}}',
+        ),
         ({}, '{"a": "b"}', '"123456789"'),
         ({"description": "anything"}, "[]", '"123456789"'),
         ({"type": "object", "properties": {"a": True}}, '{"a": 1}', '{"a": "123456789"}'),
@@ -268,6 +273,7 @@ def test_a_cap_bounds_what_has_no_bound(keywords, good, endless):
     [
         ({"type": "string", "maxLength": 12}, '"123456789012"'),
         ({"type": "string", "pattern": "^a+$"}, '"aaaaaaaaaaaa"'),
+        ({"type": "object", "additionalProperties": False}, "{}"),
         ({"enum": ["longer than the cap"]}, '"longer than the cap"'),
         ({"type": "string", "const": "longer than the cap"}, '"longer than the cap"'),
         ({"type": "integer", "minimum": 5_000_000_000}, "6000000000"),

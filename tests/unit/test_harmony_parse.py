@@ -306,6 +306,14 @@ def test_tools_that_differ_in_case_only_are_not_guessed():
 # --------------------------------------------------------------------------------- bounded, and split
 
 
+def test_a_recipient_without_end_is_a_call_and_no_answer():
+    endless = "<|channel|>commentary to=functions." + "x" * 1000
+    whole = parse(endless)
+    assert fed(endless)[0] == whole
+    assert isinstance(whole[0], CallStart)
+    assert not [delta for delta in whole if isinstance(delta, Content)]
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -293,6 +293,7 @@ def test_a_call_of_a_tool_that_does_not_exist_becomes_one_that_does():
         [CHANNEL, 'commentary to=functions.ls {"a":', "1}", CALL],
         [CHANNEL, "commentary to=functions.ls ", CONSTRAIN, 'json{"a"', CALL],
         [CHANNEL, "commentary to=functions.evil", CALL],
+        [CHANNEL, "commentary", " to=functions." + "evil" * 100],
     ],
 )
 def test_a_call_whose_header_has_no_end_is_begun_again(call):

@@ -33,7 +33,7 @@ _MANY = ("anyOf", "oneOf", "prefixItems")
 _NAMED = ("properties", "patternProperties", "$defs", "definitions")
 _LISTED = {"enum", "const"}
 _RANGES = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
-_FIELDS = {"properties", "patternProperties", "additionalProperties", "$ref", "allOf", *_MANY}
+_FIELDS = {"properties", "patternProperties", "$ref", "allOf", *_MANY}
 _ANNOTATIONS = {"title", "description", "default", "examples", "deprecated", "$comment"}
 
 
@@ -81,7 +81,8 @@ def _capped(schema: dict[str, Any], cap: int) -> dict[str, Any]:
     if "array" in kinds and "prefixItems" not in out:
         out.setdefault("items", _any_reference())
     if "object" in kinds and not _FIELDS & out.keys():
-        out |= {"patternProperties": {_KEY: _any_reference()}, "additionalProperties": False}
+        value = out.get("additionalProperties", True)
+        out |= {"patternProperties": {_KEY: value}, "additionalProperties": False}
     return _any_reference() if out.keys() <= _ANNOTATIONS else out
 
 

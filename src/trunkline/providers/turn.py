@@ -227,11 +227,12 @@ class Turn:
         return said
 
     def _hear_piece(self, piece: Piece) -> list[Spoken]:
-        self._logprobs.add(piece.logprobs)
         if self._segment.kind in (_Kind.CHOICE, _Kind.BODY):
+            self._logprobs.add(piece.logprobs)
             return self._hear_constrained(piece.text)
         marker = self._by_id.get(piece.tokens[-1]) if piece.tokens else None
         if marker is None:
+            self._logprobs.add(piece.logprobs)
             return self._judged(self._add_text(piece.text))
         said = self._judged(self._add_text(piece.text.removesuffix(marker.value)))
         return said + self._hear_marker(marker) if self._listening else said
@@ -291,7 +292,7 @@ class Turn:
     def _count(self, predicted: int) -> None:
         new, self._segment.predicted = predicted - self._segment.predicted, predicted
         self.completion_tokens += new
-        if self._is_reasoning:
+        if self._is_reasoning and self._listening:
             self.reasoning_tokens += new
 
     @property
@@ -467,8 +468,8 @@ class Turn:
 
     def _keep(self, marker: Marker) -> None:
         self._prompt.add_marker(marker)
-        if marker is Marker.MESSAGE:
-            self._logprobs.clear()  # the header's
+        if marker is not Marker.END:  # text that was held back may still be said
+            self._logprobs.clear()
 
     def _take_back(self) -> None:
         self._prompt.take_back()

@@ -95,8 +95,17 @@ class Draft:
         if body_at is None and self._bare and not _may_become_header(self._text[whole:limit]):
             body_at = 0
         if body_at is None and len(self._text) > MAX_SLOT:
-            body_at = self._loose if self._loose is not None else self._read_to
+            body_at = self._overlong()
         return None if body_at is None else self._body(body_at)
+
+    def _overlong(self) -> int:
+        """Returns where the body begins in a text that is too long for a header."""
+        if self._loose is not None:
+            return self._loose
+        if self._text.startswith("to=", self._read_to):  # a name without end is no answer
+            end = self._place(self._text[self._read_to : MAX_SLOT], self._read_to)
+            return MAX_SLOT if end is None else end
+        return self._read_to
 
     def stop(self) -> str | None:
         """Returns the body of a header that ends without ``<|message|>``, if there is one."""
