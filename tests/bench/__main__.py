@@ -178,7 +178,8 @@ def _print_engine(measured: engine.Measured) -> None:
 def _print_start(started: start.Start) -> None:
     print(
         f"\nstart, warm: /health after {started.health_s:.2f} s, "
-        f"the engine's first answer after {started.answer_s:.2f} s (an aim: 1.5 s)\n"
+        f"the engine's first answer after {started.answer_s:.2f} s (an aim: 1.5 s), "
+        f"{started.cpu_s:.2f} s of CPU\n"
         f"memory of router and engine after it: {started.memory_mb:.0f} MB (an aim: 170 MB)"
     )
 

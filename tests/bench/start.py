@@ -23,11 +23,12 @@ _EVERY_S = 0.002
 class Start:
     """Seconds from the process's start to the first 200 of /health and to the engine's first answer.
 
-    ``memory_mb`` is what router and engine hold then.
+    ``cpu_s`` is what router and engine used until then, ``memory_mb`` what they hold.
     """
 
     health_s: float
     answer_s: float
+    cpu_s: float
     memory_mb: float
 
 
@@ -43,6 +44,7 @@ def measure(*, times: int) -> Start:
     return Start(
         health_s=statistics.median(start.health_s for start in starts),
         answer_s=statistics.median(start.answer_s for start in starts),
+        cpu_s=statistics.median(start.cpu_s for start in starts),
         memory_mb=statistics.median(start.memory_mb for start in starts),
     )
 
@@ -57,9 +59,10 @@ def _start(home: Path) -> Start:
         health_s = time.monotonic() - began
         _until(lambda: _status(port, "POST", "/v1/chat/completions", json.dumps(question)) == 200)
         answer_s = time.monotonic() - began
+        cpu_s = processes.tree_cpu_s(serving.process.pid)
         memory_mb = processes.tree_pss_mb(serving.process.pid)
         serving.stop()
-    return Start(health_s, answer_s, memory_mb)
+    return Start(health_s, answer_s, cpu_s, memory_mb)
 
 
 def _until(answered: Callable[[], bool]) -> None:
