@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import chain, repeat
 
 import msgspec
 import pytest
@@ -180,17 +181,39 @@ def test_silence_is_a_timeout(writes):
     assert (failure.value.retryable, failure.value.timed_out) == (True, True)
 
 
-def test_an_engine_that_went_before_it_answered_is_asked_once_more():
+def test_what_an_engine_took_before_it_died_is_not_sent_to_the_next():
     script = Script([], [STREAM + chunked(HELLO + END)])
-    assert run(script) == WHOLE
-    assert len(script.requests) == 2
-
-
-def test_an_engine_that_goes_twice_has_failed():
-    script = Script([], [])
-    with pytest.raises(UpstreamError, match="connection broke"):
+    with pytest.raises(UpstreamError, match="connection broke") as failure:
         run(script)
-    assert len(script.requests) == 2
+    assert failure.value.retryable
+    assert len(script.requests) == 1
+
+
+def test_a_request_that_no_engine_took_goes_to_the_next(unused_port):
+    async def main():
+        script = Script([STREAM + chunked(HELLO + END)])
+        server = await asyncio.start_server(script.play, "127.0.0.1", 0)
+        gone, next_one = endpoint(unused_port, 1), endpoint(server.sockets[0].getsockname()[1], 2)
+        announced = chain([gone, gone, None, None], repeat(next_one))
+        async with server, EngineClient(lambda: next(announced), slots=1, queue=1) as client:
+            return await output(client, Completion(prompt=[1])), len(script.requests)
+
+    assert asyncio.run(main()) == (WHOLE, 1)
+
+
+def test_an_engine_that_takes_no_connections_and_has_no_successor_has_failed(
+    unused_port, monkeypatch
+):
+    monkeypatch.setattr("trunkline.engine.client._NOTICED_S", 0.05)
+
+    async def main():
+        gone = endpoint(unused_port, 1)
+        async with EngineClient(lambda: gone, slots=1, queue=1) as client:
+            await output(client, Completion(prompt=[1]))
+
+    with pytest.raises(UpstreamError, match="connection broke") as failure:
+        asyncio.run(main())
+    assert failure.value.retryable
 
 
 def test_a_prompt_longer_than_the_context_is_the_callers_mistake():

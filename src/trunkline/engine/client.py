@@ -143,13 +143,13 @@ class EngineClient:
         """Holds ``n`` of the engine's slots; see ``Admission.slot``."""
         return self.admission.slot(n)
 
-    async def wait_ready(self, *, other_than: Endpoint | None = None) -> Endpoint:
+    async def wait_ready(self) -> Endpoint:
         """Returns the endpoint, waiting while the engine starts.
 
         Raises EngineUnavailable if the engine is off or does not start within ``start_timeout_s``.
         """
         deadline = time.monotonic() + self._start_timeout_s
-        while (endpoint := self._endpoint()) is None or endpoint == other_than:
+        while (endpoint := self._endpoint()) is None:
             if time.monotonic() >= deadline:
                 raise EngineUnavailable(
                     f"the embedded engine did not start within {self._start_timeout_s:g} s",
