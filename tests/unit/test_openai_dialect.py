@@ -38,6 +38,7 @@ USAGE = chunk(
         "completion_tokens_details": {"reasoning_tokens": 1},
     },
 )
+DEEP = b'{"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
 
 
 # What is sent
@@ -197,6 +198,9 @@ def test_a_stream_with_a_finish_reason_needs_no_done():
         ([b'{"id":"c'], "not a chat completion chunk"),
         ([b'{"choices":7}'], "not a chat completion chunk"),
         ([delta(content="x"), b"oops"], "not a chat completion chunk"),
+        ([DEEP], "not a chat completion chunk"),
+        ([delta(content="x"), b'{"error":null,"x":' + DEEP + b"}"], "not a chat completion chunk"),
+        ([b'{"choices":[{"delta":{"\xff":1}}]}'], "not a chat completion chunk"),
         ([b'{"error":{"message":"it broke"}}'], "it broke"),
         ([delta(content="x"), b'{"error":"overloaded"}'], "overloaded"),
     ],
@@ -249,6 +253,10 @@ def test_a_late_error_that_is_the_callers_mistake_is_not_tried_elsewhere(fault):
         b"{}",
         b'{"choices":[]}',
         b'{"error":{"message":"x"}}',
+        b'{"choices":[{"message":{"reasoning":"x","\xff":1}}]}',
+        b'{"choices":[{"message":7}],"reasoning":1}',
+        b'{"\xff":1}',
+        DEEP,
     ],
 )
 def test_a_reply_that_is_no_completion_fails_and_may_be_tried_elsewhere(body):
@@ -312,6 +320,9 @@ def test_a_context_that_is_too_long_is_recognised(sentence):
         ({"message": "flat", "code": 400}, "flat"),
         ({"detail": "fastapi"}, "fastapi"),
         ({"detail": [{"loc": ["body", "n"], "msg": "too big"}]}, "n: too big"),
+        ({"detail": [{"loc": None, "msg": "no place"}]}, "no place"),
+        ({"detail": [{"loc": 5, "msg": "odd place"}]}, "odd place"),
+        ({"detail": [{"loc": ["body", None, 0], "msg": "too big"}, "else"]}, "0: too big; else"),
         ([{"error": {"message": "in a list"}}], "in a list"),
         ({"error": {"message": "a\n\tb\x00\x1b[0m  c"}}, "a b[0m c"),
     ],
@@ -321,7 +332,8 @@ def test_error_shapes_of_the_field_are_read(body, sentence):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[]", b"null", b'{"error":7}', b'{"error":{}}', b"\xff"]
+    "body",
+    [b"", b"<html>", b"[]", b"null", b'{"error":7}', b'{"error":{}}', b"\xff", DEEP, b'{"\xff":1}'],
 )
 def test_an_error_without_words_gets_ours(body):
     assert error(400, body).public == "the provider refused the request with status 400"

@@ -37,6 +37,8 @@ _BARE_REASONING = re.compile(rb'"delta":\{"reasoning(?:_content)?":("[^"\\]*+(?:
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
 
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _encode = msgspec.json.encode
 _decode_any = msgspec.json.Decoder().decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -76,15 +78,16 @@ class OpenAIChat:
             completion = _decode_object(body)
             _raise_if_error(completion)
             choices = _decode_objects(completion.get("choices", b"[]"))
-        except msgspec.DecodeError as error:
+            named = None
+            if b'"reasoning' in body:
+                named = _renamed(completion, choices, "message", self._reasoning_fields)
+        except _NOT_JSON as error:
             raise UpstreamError(
                 "answered with something that is not a chat completion", retryable=True
             ) from error
         if not choices:
             raise UpstreamError("answered without choices", retryable=True)
-        if b'"reasoning' not in body:
-            return body
-        return _renamed(completion, choices, "message", self._reasoning_fields) or body
+        return named or body
 
     def decoder(self) -> ChatDecoder:
         return ChatDecoder(reasoning_fields=self._reasoning_fields)
@@ -167,7 +170,7 @@ class ChatDecoder:
             _raise_if_error(chunk)
             choices = _decode_objects(chunk.get("choices", b"[]"))
             return _renamed(chunk, choices, "delta", self._reasoning_fields) or payload
-        except msgspec.DecodeError as error:
+        except _NOT_JSON as error:
             raise _not_a_chunk() from error
 
     def _until_commit(self, chunks: list[bytes]) -> list[bytes]:
@@ -190,7 +193,7 @@ def _commits(chunk: bytes) -> bool:
     try:
         choices = _decode_objects(_decode_object(chunk).get("choices", b"[]"))
         deltas = [_decode_object(choice.get("delta", b"{}")) for choice in choices]
-    except msgspec.DecodeError as error:
+    except _NOT_JSON as error:
         raise _not_a_chunk() from error
     return any(bytes(choice.get("finish_reason", b"null")) != b"null" for choice in choices) or any(
         name != "role" and bytes(value) not in _EMPTY
@@ -283,7 +286,7 @@ def _fault(body: bytes) -> _Fault:
     """Reads the error shapes met in the field: OpenAI's object, a bare string, FastAPI's detail."""
     try:
         document = _decode_any(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _NOT_JSON:
         return _Fault()
     if isinstance(document, list) and document:
         document = document[0]
@@ -308,9 +311,12 @@ def _fault(body: bytes) -> _Fault:
 
 def _detail(entry: Any) -> str:
     if not isinstance(entry, dict):
-        return str(entry)
-    where = ".".join(str(step) for step in entry.get("loc", ()) if step != "body")
-    return f"{where}: {entry.get('msg', '')}" if where else str(entry.get("msg", ""))
+        return _text(entry) or ""
+    steps, sentence = entry.get("loc"), _text(entry.get("msg")) or ""
+    if not isinstance(steps, list):
+        return sentence
+    where = ".".join(str(s) for s in steps if isinstance(s, str | int) and s != "body")
+    return f"{where}: {sentence}" if where else sentence
 
 
 def _text(value: Any) -> str | None:
