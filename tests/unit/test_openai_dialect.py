@@ -356,6 +356,61 @@ def test_nothing_that_looks_like_a_key_is_passed(secret):
     assert secret not in failure.message
 
 
+@pytest.mark.parametrize(
+    "code", ["you said: my dog is ill", "x" * 65, "", "bad\ncode", "the-secret-key", 7, {"a": 1}]
+)
+def test_a_code_that_is_no_name_is_dropped_for_codes_are_logged(code):
+    assert error(400, {"error": {"message": "no", "code": code}}).code is None
+    assert error(500, {"error": {"message": "no", "code": code}}).code is None
+
+
+def test_a_param_is_cleaned_and_cut():
+    def param(value):
+        return error(400, {"error": {"message": "no", "param": value}}).param
+
+    assert param("messages[0].content") == "messages[0].content"
+    assert param("a\x1b[0m the-secret-key") == "a[0m …"
+    assert len(param("word " * 100)) == 200
+    assert param("") is None
+
+
+@pytest.mark.parametrize("name", ["invalid_api_key", "authentication_error", "permission_denied"])
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_what_is_about_the_routers_key_is_not_the_callers_mistake(field, name):
+    fault = {"message": "no: hunter2secret", "type": "invalid_request_error", field: name}
+    failures = [error(400, {"error": fault}), late_error(fault), late_error({**fault, "code": 400})]
+    if field == "code":
+        failures.pop()  # there its name is gone
+    for failure in failures:
+        assert failure.retryable
+        assert "hunter2secret" not in failure.public
+
+
+def test_a_sentence_about_an_api_key_is_not_the_callers_mistake():
+    fault = {"message": "Incorrect API key: hunter2secret", "type": "invalid_request_error"}
+    for failure in (error(400, {"error": fault}), late_error(fault)):
+        assert failure.retryable
+        assert "hunter2secret" not in failure.public
+
+
+@pytest.mark.parametrize("padding", ["", " " * 3993])
+def test_the_routers_key_is_never_quoted(padding):
+    fault = {"message": f"{padding}no to the-secret-key", "type": "invalid_request_error"}
+    for failure in (error(400, {"error": fault}), late_error(fault)):
+        assert (failure.retryable, failure.public) == (False, "no to …")
+    with pytest.raises(UpstreamError) as caught:
+        OpenAIChat(key="the-secret-key").reply(msgspec.json.encode({"error": fault}))
+    assert caught.value.public == "no to …"
+
+
+def late_error(fault):
+    decoder = OpenAIChat(key="the-secret-key").decoder()
+    decoder.decode([msgspec.json.encode({"error": fault})])
+    with pytest.raises(UpstreamError) as caught:
+        decoder.flush()
+    return caught.value
+
+
 def test_a_long_sentence_is_cut():
     assert len(error(400, {"error": {"message": "word " * 10_000}}).public) == 500
 

@@ -26,6 +26,7 @@ _OURS = ("provider",)  # fields that speak to the router, not to the model
 
 _MAX_WITHHELD = 64  # chunks; beyond that a stream counts as committed
 _MAX_SENTENCE = 500  # characters of a provider's message that a caller may read
+_MAX_PARAM = 200  # characters of the name of what a provider found wrong
 _MAX_RETRY_AFTER_S = 86_400.0
 
 _CALLERS_MISTAKES = frozenset({400, 413, 422})
@@ -76,7 +77,7 @@ class OpenAIChat:
     def reply(self, body: bytes, /) -> bytes:
         try:
             completion = _decode_object(body)
-            _raise_if_error(completion)
+            _raise_if_error(completion, key=self._key)
             choices = _decode_objects(completion.get("choices", b"[]"))
             named = None
             if b'"reasoning' in body:
@@ -90,40 +91,39 @@ class OpenAIChat:
         return named or body
 
     def decoder(self) -> ChatDecoder:
-        return ChatDecoder(reasoning_fields=self._reasoning_fields)
+        return ChatDecoder(reasoning_fields=self._reasoning_fields, key=self._key)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
-        fault = _fault(body)
+        fault = _fault(body, key=self._key)
         if fault.status is not None and status < 400:
             status = fault.status
-        sentence = _clean(fault.message, secret=self._key)
-        retry_after_s = _retry_after_s(headers, now=time.time())
-        if status in _CALLERS_MISTAKES and fault.code not in _MODELS_MISTAKES:
+        if status in _CALLERS_MISTAKES and not _not_the_callers(fault):
             return UpstreamError(
-                f"refused the request with status {status}: {sentence}",
+                f"refused the request with status {status}: {fault.message}",
                 retryable=False,
                 status=status,
-                public=sentence or f"the provider refused the request with status {status}",
-                code=_code(fault, sentence),
+                public=fault.message or f"the provider refused the request with status {status}",
+                code=_code(fault),
                 param=fault.param,
             )
         public = _in_words(status)
         return UpstreamError(
-            f"{public}: {sentence}" if sentence else public,
+            f"{public}: {fault.message}" if fault.message else public,
             retryable=True,
             status=status,
             public=public,
             code=fault.code,
             timed_out=status in (408, 504),
-            retry_after_s=retry_after_s,
+            retry_after_s=_retry_after_s(headers, now=time.time()),
         )
 
 
 class ChatDecoder:
     """Passes chat chunks through and looks only into those that may need it."""
 
-    def __init__(self, *, reasoning_fields: ReasoningFields) -> None:
+    def __init__(self, *, reasoning_fields: ReasoningFields, key: str | None = None) -> None:
         self.done = False
+        self._key = key  # which no error may quote
         self._reasoning_fields: ReasoningFields = reasoning_fields
         self._committed = False
         self._failure: UpstreamError | None = None
@@ -167,7 +167,7 @@ class ChatDecoder:
     def _looked_into(self, payload: bytes) -> bytes:
         try:
             chunk = _decode_object(payload)
-            _raise_if_error(chunk)
+            _raise_if_error(chunk, key=self._key)
             choices = _decode_objects(chunk.get("choices", b"[]"))
             return _renamed(chunk, choices, "delta", self._reasoning_fields) or payload
         except _NOT_JSON as error:
@@ -253,6 +253,8 @@ def _is_text(raw: Raw) -> bool:
 
 
 class _Fault(NamedTuple):
+    """What an upstream said of a failure, cleaned: callers may read all of it."""
+
     message: str = ""
     code: str | None = None
     param: str | None = None
@@ -260,29 +262,37 @@ class _Fault(NamedTuple):
     status: int | None = None
 
 
-def _raise_if_error(document: Mapping[str, Raw]) -> None:
+def _raise_if_error(document: Mapping[str, Raw], *, key: str | None) -> None:
     """A provider that fails after its 200 says so in an ``error`` where a chunk was due."""
     if bytes(document.get("error", b"null")) != b"null":
-        raise _late_error(_encode(document))
+        raise _late_error(_fault(_encode(document), key=key))
 
 
-def _late_error(body: bytes) -> UpstreamError:
-    fault = _fault(body)
-    sentence = _clean(fault.message)
-    callers = fault.status in _CALLERS_MISTAKES or (
+def _late_error(fault: _Fault) -> UpstreamError:
+    blames_caller = fault.status in _CALLERS_MISTAKES or (
         fault.status is None and fault.kind == "invalid_request_error"
     )
+    callers = blames_caller and not _not_the_callers(fault)
     return UpstreamError(
-        f"reported an error after its status: {sentence or 'no reason given'}",
-        retryable=not callers or fault.code in _MODELS_MISTAKES,
+        f"reported an error after its status: {fault.message or 'no reason given'}",
+        retryable=not callers,
         status=fault.status or (400 if callers else None),
-        public=sentence if callers and sentence else "reported an error in its reply",
-        code=_code(fault, sentence),
+        public=fault.message if callers and fault.message else "reported an error in its reply",
+        code=_code(fault),
         param=fault.param,
     )
 
 
-def _fault(body: bytes) -> _Fault:
+def _not_the_callers(fault: _Fault) -> bool:
+    """Tells what the model or the router's own key did, though it comes as an invalid request."""
+    return (
+        fault.code in _MODELS_MISTAKES
+        or any(word and _OUR_ACCOUNT.search(word) for word in (fault.code, fault.kind))
+        or _OUR_KEY.search(fault.message) is not None
+    )
+
+
+def _fault(body: bytes, *, key: str | None) -> _Fault:
     """Reads the error shapes met in the field: OpenAI's object, a bare string, FastAPI's detail."""
     try:
         document = _decode_any(body)
@@ -296,15 +306,15 @@ def _fault(body: bytes) -> _Fault:
     if isinstance(error, list):
         error = {"message": "; ".join(_detail(entry) for entry in error)}
     if isinstance(error, str):
-        return _Fault(message=error)
+        error = {"message": error}
     if not isinstance(error, dict):
         return _Fault()
     code = error.get("code")
     return _Fault(
-        message=_text(error.get("message")) or _text(error.get("detail")) or "",
-        code=_text(code),
-        param=_text(error.get("param")),
-        kind=_text(error.get("type")),
+        message=_clean(_text(error.get("message")) or _text(error.get("detail")) or "", key=key),
+        code=_word(code, key=key),
+        param=_clean(_text(error.get("param")) or "", key=key, most=_MAX_PARAM) or None,
+        kind=_word(error.get("type"), key=key),
         status=code if isinstance(code, int) and 400 <= code < 600 else None,
     )
 
@@ -323,9 +333,25 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _code(fault: _Fault, sentence: str) -> str | None:
-    return "context_length_exceeded" if _CONTEXT.search(sentence) else fault.code
+def _word(value: Any, *, key: str | None) -> str | None:
+    """Returns what can be a name, None for anything else: codes are logged, and prompts never."""
+    if not isinstance(value, str) or (key and key in value):
+        return None
+    return value if _NAME.fullmatch(value) else None
 
+
+def _code(fault: _Fault) -> str | None:
+    return "context_length_exceeded" if _CONTEXT.search(fault.message) else fault.code
+
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+_OUR_ACCOUNT = re.compile(
+    r"api.?key|authenticat|authoriz|permission|forbidden|quota|billing", re.IGNORECASE
+)
+_OUR_KEY = re.compile(
+    r"(?:incorrect|invalid|missing) api.?key|api.?key (?:is )?(?:not valid|invalid)", re.IGNORECASE
+)
 
 _CONTEXT = re.compile(
     r"context.?(?:length|window|size)|maximum.{0,20}(?:prompt|input|sequence).{0,10}(?:length|tokens)"
@@ -339,14 +365,13 @@ _KEY_LIKE = re.compile(
 )
 
 
-def _clean(sentence: str, *, secret: str | None = None) -> str:
-    """Returns one printable line, without anything that looks like a key, of bounded length."""
-    sentence = sentence[: 8 * _MAX_SENTENCE]
-    if secret:
-        sentence = sentence.replace(secret, "…")
-    sentence = _KEY_LIKE.sub("…", " ".join(sentence.split()))
+def _clean(sentence: str, *, key: str | None, most: int = _MAX_SENTENCE) -> str:
+    """Returns one printable line of at most ``most`` characters, without what looks like a key."""
+    if key:
+        sentence = sentence.replace(key, "…")
+    sentence = _KEY_LIKE.sub("…", " ".join(sentence[: 8 * most].split()))
     sentence = "".join(character for character in sentence if character.isprintable())
-    return sentence if len(sentence) <= _MAX_SENTENCE else f"{sentence[: _MAX_SENTENCE - 1]}…"
+    return sentence if len(sentence) <= most else f"{sentence[: most - 1]}…"
 
 
 def _in_words(status: int) -> str:
