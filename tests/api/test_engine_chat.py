@@ -119,14 +119,11 @@ class Answer:
         self.reasoning = self.message.get("reasoning")
         self.finish = self.choices[0]["finish_reason"]
         self.usage = body["usage"]
-        self.calls = [
-            (one["function"]["name"], json.loads(one["function"]["arguments"]))
-            for one in self.message.get("tool_calls", [])
-        ]
 
     @property
-    def contents(self) -> list[str | None]:
-        return [choice["message"]["content"] for choice in self.choices]
+    def calls(self) -> list[tuple[str, Any]]:
+        made = [one["function"] for one in self.message.get("tool_calls", [])]
+        return [(function["name"], json.loads(function["arguments"])) for function in made]
 
 
 def call(question: Any, *, stream: bool, **options: Any) -> Call:

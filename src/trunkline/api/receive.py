@@ -9,6 +9,11 @@ from starlette.types import Receive, Scope
 
 from trunkline.api.exchange import Exchange
 from trunkline.errors import APIError, RequestTooLarge
+from trunkline.log import get_logger
+
+log = get_logger()
+
+_MAX_DIGITS = 18
 
 
 class ClientGoneError(Exception):
@@ -30,13 +35,19 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: fl
     ClientGoneError.
     """
     for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit:
+        if name == b"content-length" and _declares_more(value, limit):
             raise _too_large(limit)
     try:
         async with asyncio.timeout(timeout_s):
             return await _read(receive, limit)
     except TimeoutError as error:
         raise RequestTimeoutError from error
+
+
+def _declares_more(length: bytes, limit: int) -> bool:
+    if not length.isdigit():  # the server's affair, which reads the body by it
+        return False
+    return len(length) > _MAX_DIGITS or int(length) > limit
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -64,6 +75,8 @@ def _too_large(limit: int) -> RequestTooLarge:
 async def until_hangup(receive: Receive, exchange: Exchange, work: Awaitable[None]) -> None:
     """Awaits ``work``, cancelling it when the client hangs up: then raises ClientGoneError.
 
+    If ``work`` fails over that, its failure is raised instead.
+
     The request's body must have been read. A client that leaves with its whole answer did not hang
     up: servers tell both in the same way, while ``work`` may still be clearing up.
     """
@@ -73,8 +86,14 @@ async def until_hangup(receive: Receive, exchange: Exchange, work: Awaitable[Non
             await work
             watcher.cancel()
     except BaseExceptionGroup as errors:
-        # One task's failure comes out as a group of one; two failures cannot both matter.
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+        failure, *others = sorted(errors.exceptions, key=_is_hangup)  # a group of one, mostly
+        for other in others:
+            log.warning("also_failed", request_id=exchange.request_id, exc_info=other)
+        raise failure from failure.__cause__
+
+
+def _is_hangup(error: BaseException) -> bool:
+    return isinstance(error, ClientGoneError)
 
 
 async def _watch(receive: Receive, exchange: Exchange) -> None:
