@@ -149,7 +149,11 @@ def test_a_body_may_be_indented_as_deeply_as_one_likes():
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
@@ -510,3 +514,25 @@ def test_log_probabilities_fold_in_order():
 def test_nothing_cannot_be_folded():
     with pytest.raises(ValueError, match="no chunks"):
         chat.fold([])
+
+
+@pytest.mark.parametrize("count", ["-5", "100000000000000000000", "1" + "0" * 400, '"7"', "1.5"])
+def test_a_count_that_is_none_is_no_usage(count):
+    assert chat.peek_usage(b'{"usage": {"prompt_tokens": %b}}' % count.encode()) is None
+
+
+def test_what_a_caller_wrote_is_quoted_in_part():
+    for body in (
+        b'{"model": "m", "messages": [1], "%b": 1}' % (b"k" * 1_000_000),
+        b'{"model": "m", "messages": [1], "reasoning": {"%b": 1}}' % (b"k" * 1_000_000),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            chat.decode_request(body, lenient=False)
+        assert len(refused.value.message) < 1000
+        assert len(refused.value.param or "") < 1000
+
+
+@pytest.mark.parametrize("name", ["a\n", "a b", "", "é"])
+def test_a_name_is_letters_digits_and_little_else_to_its_end(name):
+    with pytest.raises(InvalidRequest):
+        chat.decode_tools(raw([{"type": "function", "function": {"name": name}}]))

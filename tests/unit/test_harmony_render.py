@@ -384,3 +384,23 @@ def test_arguments_are_shown_as_they_were_written():
     arguments = json.dumps({"city": "Ōsaka"}) + " "
     messages = [USER, {"role": "assistant", "tool_calls": [call(arguments=arguments)]}]
     assert f"<|message|>{arguments}<|call|>" in text_of(messages)
+
+
+def test_references_do_not_make_a_large_prompt_of_small_tools():
+    shared = {
+        "type": "object",
+        "properties": {f"p{n}": {"description": "d" * 200} for n in range(50)},
+    }
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "t",
+            "parameters": {
+                "type": "object",
+                "$defs": {"shared": shared},
+                "properties": {f"x{n}": {"$ref": "#/$defs/shared"} for n in range(64)},
+            },
+        },
+    }
+    pieces = render([{"role": "user", "content": "x"}], date="2026-11-22", tools=[tool] * 20)
+    assert sum(map(len, pieces)) < 300_000

@@ -133,9 +133,9 @@ class ChatCompletions:
     def _settle(self, run: _Run) -> None:
         """Hands the receipt over; nothing here waits."""
         exchange = run.exchange
+        self._requests.add(run.receipt())
         if run.usage is not None and exchange.provider and exchange.model:
             self._metrics.used(exchange.provider, exchange.model, run.usage)
-        self._requests.add(run.receipt())
 
 
 class _Run:

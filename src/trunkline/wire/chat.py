@@ -60,7 +60,9 @@ class ChatParameters(Struct, kw_only=True):
     stop: str | Annotated[list[str], Meta(max_length=16)] | None = None
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
-    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logit_bias: (
+        Annotated[dict[str, Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=1024)] | None
+    ) = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     tools: Raw = Raw()
@@ -245,13 +247,14 @@ def without_refused(request: ChatRequest) -> ChatRequest:
 
 
 def _unknown_parameter(name: str) -> InvalidRequest:
-    near = difflib.get_close_matches(name, PARAMETERS, n=1)
+    shown = name[:100]
+    near = difflib.get_close_matches(shown, PARAMETERS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return InvalidRequest(
-        f"unknown parameter '{name[:100]}'{hint} "
+        f"unknown parameter '{shown}'{hint} "
         "(the header 'x-trunkline-params: lenient' leaves unknown ones out)",
         code="unknown_parameter",
-        param=name[:100],
+        param=shown,
     )
 
 
@@ -366,7 +369,7 @@ def _check_tool_result(message: Message, open_calls: set[str], at: str) -> None:
 class FunctionDefinition(Struct, kw_only=True):
     """The function inside a tool."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,64}\Z")]
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -501,7 +504,7 @@ def _named(name: str, tools: Iterable[Tool], param: str) -> Tool:
 class JSONSchemaFormat(Struct, kw_only=True):
     """``response_format.json_schema``."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}\Z")]
     schema: dict[str, Any] = {}
     description: str | None = None
     strict: bool | None = None
@@ -567,24 +570,28 @@ def decode_response_format(raw: Raw) -> JSONSchemaFormat | None:
 # ----------------------------------------------------------------------------------------- answers
 
 
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""Tokens. An upstream that reports anything else has reported nothing."""
+
+
 class PromptTokensDetails(Struct, kw_only=True):
     """``usage.prompt_tokens_details``."""
 
-    cached_tokens: int | None = 0
+    cached_tokens: Count | None = 0
 
 
 class CompletionTokensDetails(Struct, kw_only=True):
     """``usage.completion_tokens_details``."""
 
-    reasoning_tokens: int | None = 0
+    reasoning_tokens: Count | None = 0
 
 
 class Usage(Struct, kw_only=True):
     """Token counts of one answer; ``completion_tokens`` includes the reasoning."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: Count = 0
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
 

@@ -31,6 +31,8 @@ _KINDS = {
     "object": "an object",
     "null": "null",
 }
+_MAX_QUOTED = 400
+_END_OF_TEXT = r"\\Z"  # Python's own spelling, escaped by msgspec
 _BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
 _UNITS = {"str": "characters", "array": "elements", "object": "entries"}
 
@@ -53,6 +55,7 @@ def translated(
         return _not_json(f"the body is not valid JSON: {error}", at)
     found = _AT.match(str(error))
     what, path = (found["what"], found["path"] or "") if found else (str(error), "")
+    what = what if len(what) <= _MAX_QUOTED else f"{what[:_MAX_QUOTED]}…`"  # it quotes the caller
     path = path.removesuffix("[...]")  # somewhere in a mapping; msgspec does not say where
     param = at + path if at else path.removeprefix(".")
     if missing := _MISSING.search(what):
@@ -80,7 +83,7 @@ def _rule(what: str, words: list[Any]) -> str:
     if found := _OUT_OF_RANGE.match(what):
         return f"must be {_BOUNDS[found[1]]} {found[2].removesuffix('.0')}"
     if found := _NO_MATCH.match(what):
-        return f"must match {found[1]}"
+        return f"must match {found[1].replace(_END_OF_TEXT, '$')}"
     if (found := _NOT_A_CHOICE.match(what)) and words:
         one_of = "one of " if len(words) > 1 else ""
         return f"must be {one_of}{', '.join(map(str, words))}, not {found[1][:100]}"

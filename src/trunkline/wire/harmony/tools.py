@@ -22,6 +22,9 @@ MAX_DEPTH = 32
 MAX_REFERENCES = 64
 """References followed in one tool; further ones end in ``any``, so that a small schema stays small."""
 
+MAX_REFERENCED_BYTES = 131_072
+"""Size as JSON of all that references repeat, over all tools; beyond it they end in ``any``."""
+
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _JSON_TYPES = {
     "string": "string",
@@ -39,14 +42,26 @@ def render_tools(tools: Sequence[Mapping[str, Any]]) -> str:
 
     Raises InvalidRequest if one is not a function, or has a name that could not stand in a header.
     """
+    allowance = _Allowance()
     declarations = "".join(
-        _declaration(_function(tool, f"tools[{index}]"), f"tools[{index}].function")
+        _declaration(_function(tool, f"tools[{index}]"), f"tools[{index}].function", allowance)
         for index, tool in enumerate(tools)
     )
     return (
         "# Tools\n\n## functions\n\nnamespace functions {\n\n"
         f"{declarations}}} // namespace functions"
     )
+
+
+class _Allowance:
+    """What references may still repeat, in bytes."""
+
+    def __init__(self) -> None:
+        self._left = MAX_REFERENCED_BYTES
+
+    def grants(self, schema: Any) -> bool:
+        self._left -= len(msgspec.json.encode(schema))
+        return self._left >= 0
 
 
 def _function(tool: Mapping[str, Any], param: str) -> Schema:
@@ -56,7 +71,7 @@ def _function(tool: Mapping[str, Any], param: str) -> Schema:
     return function
 
 
-def _declaration(function: Schema, param: str) -> str:
+def _declaration(function: Schema, param: str, allowance: _Allowance) -> str:
     name = function.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidRequest(
@@ -70,15 +85,18 @@ def _declaration(function: Schema, param: str) -> str:
             param=f"{param}.parameters",
         )
     description = "".join(_comment(function.get("description"), ""))
-    argument = "" if parameters is None else f"_: {_TypeWriter(parameters).type(parameters)}"
+    argument = (
+        "" if parameters is None else f"_: {_TypeWriter(parameters, allowance).type(parameters)}"
+    )
     return f"{description}type {name} = ({argument}) => any;\n\n"
 
 
 class _TypeWriter:
     """Writes one tool's schema as a type."""
 
-    def __init__(self, root: Schema) -> None:
+    def __init__(self, root: Schema, allowance: _Allowance) -> None:
         self._root = root
+        self._allowance = allowance
         self._references_left = MAX_REFERENCES
 
     def type(self, schema: Any, indent: str = "", depth: int = 0) -> str:
@@ -160,6 +178,8 @@ class _TypeWriter:
                 return None
             self._references_left -= 1
             schema = _look_up(self._root, schema["$ref"])
+            if not self._allowance.grants(schema):
+                return None
         return schema if isinstance(schema, Mapping) else None
 
 
