@@ -180,6 +180,33 @@ def test_a_provider_that_only_ever_sends_roles_is_not_buffered_without_end():
     assert len(delivered) == 100
 
 
+def test_chunks_without_content_that_are_too_long_together_fail_and_may_be_tried_elsewhere():
+    decoder = OpenAIChat().decoder()
+    empty = chunk([{"index": 0, "delta": {"content": ""}}], padding="x" * 400_000)
+    assert [decoder.decode([empty]) for _ in range(2)] == [[], []]
+    assert not decoder.done
+    assert decoder.decode([empty]) == []
+    assert decoder.done
+    with pytest.raises(UpstreamError, match="without content") as caught:
+        decoder.flush()
+    assert caught.value.retryable
+
+
+def test_a_long_first_chunk_with_content_passes():
+    long = delta(content="x" * 2_000_000)
+    assert OpenAIChat().decoder().decode([long]) == [long]
+
+
+@pytest.mark.parametrize("end", [b"[DONE]", b"[DONE] ", b" [DONE]\n"])
+def test_empty_events_and_space_around_chunks_and_done_do_no_harm(end):
+    decoder = OpenAIChat().decoder()
+    spaced = b" " + delta(content="y") + b" \n"
+    assert decoder.decode([b"", delta(content="x"), b" ", spaced]) == [delta(content="x"), spaced]
+    assert decoder.decode([FINISH, b"", end]) == [FINISH]
+    assert decoder.done
+    assert decoder.flush() == ()
+
+
 def test_a_stream_with_a_finish_reason_needs_no_done():
     decoder = OpenAIChat().decoder()
     decoder.decode([delta(content="x"), FINISH, USAGE])
@@ -198,6 +225,9 @@ def test_a_stream_with_a_finish_reason_needs_no_done():
         ([b'{"id":"c'], "not a chat completion chunk"),
         ([b'{"choices":7}'], "not a chat completion chunk"),
         ([delta(content="x"), b"oops"], "not a chat completion chunk"),
+        ([delta(content="x"), b"{oops"], "not a chat completion chunk"),
+        ([delta(content="x"), delta(content="y")[:-1]], "not a chat completion chunk"),
+        ([delta(content="x"), delta(content="y") + b"oops"], "not a chat completion chunk"),
         ([DEEP], "not a chat completion chunk"),
         ([delta(content="x"), b'{"error":null,"x":' + DEEP + b"}"], "not a chat completion chunk"),
         ([b'{"choices":[{"delta":{"\xff":1}}]}'], "not a chat completion chunk"),
@@ -252,6 +282,9 @@ def test_a_late_error_that_is_the_callers_mistake_is_not_tried_elsewhere(fault):
         b"[]",
         b"{}",
         b'{"choices":[]}',
+        b'{"choices":[{"index":0}]}',
+        b'{"choices":[{"index":0,"message":null}]}',
+        b'{"choices":[{"message":{"content":"x"}},{"message":"x"}]}',
         b'{"error":{"message":"x"}}',
         b'{"choices":[{"message":{"reasoning":"x","\xff":1}}]}',
         b'{"choices":[{"message":7}],"reasoning":1}',

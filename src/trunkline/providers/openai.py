@@ -25,6 +25,7 @@ _REASONING = ("reasoning", "reasoning_content")
 _OURS = ("provider",)  # fields that speak to the router, not to the model
 
 _MAX_WITHHELD = 64  # chunks; beyond that a stream counts as committed
+_MAX_WITHHELD_BYTES = 1024 * 1024
 _MAX_SENTENCE = 500  # characters of a provider's message that a caller may read
 _MAX_PARAM = 200  # characters of the name of what a provider found wrong
 _MAX_RETRY_AFTER_S = 86_400.0
@@ -88,6 +89,8 @@ class OpenAIChat:
             ) from error
         if not choices:
             raise UpstreamError("answered without choices", retryable=True)
+        if not all(bytes(choice.get("message", b"")).startswith(b"{") for choice in choices):
+            raise UpstreamError("answered with a choice without a message", retryable=True)
         return named or body
 
     def decoder(self) -> ChatDecoder:
@@ -129,18 +132,20 @@ class ChatDecoder:
         self._failure: UpstreamError | None = None
         self._names = [name.encode() for name in _wanted(reasoning_fields)]
         self._withheld: list[bytes] = []
+        self._withheld_bytes = 0
         self._recent: deque[bytes] = deque(maxlen=4)
 
     def decode(self, payloads: Sequence[bytes], /) -> Sequence[bytes]:
         chunks: list[bytes] = []
         try:
             for payload in payloads:
-                if payload[:1] == b"{" and b'"error"' not in payload:
+                # The braces are all that is checked of a chunk that nothing else needs decoded.
+                if payload[:1] == b"{" and payload[-1:] == b"}" and b'"error"' not in payload:
                     chunks.append(self._named(payload) if b'"reasoning' in payload else payload)
-                elif payload == DONE:
+                elif (stripped := payload.strip()) == DONE:
                     self.done = True
                     break
-                else:
+                elif stripped:
                     chunks.append(self._looked_into(payload))
         except UpstreamError as error:
             self._fail(error)  # by flush, so that the chunks before it are delivered first
@@ -180,6 +185,15 @@ class ChatDecoder:
         except UpstreamError as error:
             self._fail(error)
         if not self._committed:
+            self._withheld_bytes += sum(map(len, chunks))
+            if self._withheld_bytes > _MAX_WITHHELD_BYTES:
+                self._withheld.clear()
+                self._fail(
+                    UpstreamError(
+                        f"sent more than {_MAX_WITHHELD_BYTES} bytes without content",
+                        retryable=True,
+                    )
+                )
             return []
         chunks, self._withheld = self._withheld, []
         return chunks
