@@ -12,6 +12,7 @@ from trunkline.errors import (
     TrunklineError,
     UpstreamError,
     UpstreamFailed,
+    UpstreamTimeout,
 )
 
 
@@ -35,7 +36,8 @@ def api_error(error: BaseException) -> APIError:
     if isinstance(error, APIError):
         return error
     if isinstance(error, UpstreamError):
-        return UpstreamFailed(error.public)
+        kind = UpstreamTimeout if error.timed_out else UpstreamFailed
+        return kind(error.public)
     if isinstance(error, TrunklineError):
         return APIError(error.message)
     return APIError("something went wrong here; the log has it under this request id")
