@@ -269,6 +269,12 @@ def test_a_wish_of_the_wrong_shape_or_beyond_us_is_refused_by_name(asked, code, 
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, code, param)
 
 
+def test_wishes_that_are_nested_too_deeply_are_refused():
+    with pytest.raises(InvalidRequest) as caught:
+        decode_wishes(b'{"quantizations":' + b"[" * 50_000 + b"]" * 50_000 + b"}")
+    assert (caught.value.code, caught.value.param) == ("invalid_json", "provider")
+
+
 @pytest.mark.parametrize("raw", [b"[]", b'"groq"', b"7"])
 def test_wishes_that_are_no_object_are_refused(raw):
     with pytest.raises(InvalidRequest) as caught:

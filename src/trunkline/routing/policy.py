@@ -133,7 +133,7 @@ def decode_wishes(raw: Raw | bytes | None) -> Wishes:
         return _NO_WISHES
     try:
         wishes = _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise translated(error, of=Wishes, at="provider") from error
     for name in _unhonoured(wishes):
         raise InvalidRequest(
