@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -376,3 +378,17 @@ def test_a_large_grammar_is_refused_unseen_with_both_sizes():
     message = refusal(choice_grammar(["x" * MAX_BYTES]))
     assert message.startswith("too large to be enforced (")
     assert message.endswith(f"of {MAX_BYTES} bytes)")
+
+
+def test_compiling_waits_for_nothing_in_the_loops_own_threads():
+    async def main() -> str:
+        loop, release = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+        blocking = loop.run_in_executor(None, release.wait, PATIENCE_S)
+        try:
+            return await check_grammar(choice_grammar(["not cached"]), param="p")
+        finally:
+            release.set()
+            await blocking
+
+    assert asyncio.run(main()) == choice_grammar(["not cached"])

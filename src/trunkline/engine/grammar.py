@@ -12,6 +12,7 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from trunkline.engine.schema import adapted
@@ -32,6 +33,10 @@ _END = "<|return|>"
 _ENDS_OF_TURN = (_END, "<|call|>")
 # Flexible white space lets a small model loop over blanks; these are the separators it was taught.
 _LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+# In the event loop's own threads compiling would hold up name look-ups. Nobody has to close these:
+# they start at the first grammar, and at exit python wakes and joins them, waiting for no more than
+# the compilation that runs, which llguidance bounds.
+_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="grammar")
 
 
 def json_grammar(schema: Mapping[str, Any], *, strict: bool, string_cap: int | None = None) -> str:
@@ -69,7 +74,7 @@ async def check_grammar(grammar: str, *, param: str) -> str:
         )
     try:
         async with asyncio.timeout(COMPILE_TIMEOUT_S):
-            reason = await asyncio.to_thread(_refusal, grammar)
+            reason = await asyncio.get_running_loop().run_in_executor(_threads, _refusal, grammar)
     except TimeoutError as error:
         raise InvalidRequest(f"{param}: it takes too long to compile", param=param) from error
     if reason:
@@ -79,7 +84,7 @@ async def check_grammar(grammar: str, *, param: str) -> str:
 
 async def admits(grammar: str, text: str) -> bool:
     """Whether a text follows a grammar that ends the turn, from its beginning to its end."""
-    return await asyncio.to_thread(_admits, grammar, text)
+    return await asyncio.get_running_loop().run_in_executor(_threads, _admits, grammar, text)
 
 
 def _admits(grammar: str, text: str) -> bool:
