@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from trunkline.engine import supervisor as supervision
 from trunkline.engine.client import Completion, Done, EngineClient, Piece
 from trunkline.engine.endpoint import Endpoint, endpoint_file
 from trunkline.engine.model import NANO, Model, nano, open_model
@@ -365,4 +367,37 @@ def test_a_model_that_loads_too_slowly_stops_the_start():
             await supervisor.started()
 
     with pytest.raises(StartError, match=r"it was not ready within 0\.001 s"):
+        asyncio.run(main())
+
+
+def test_a_probe_that_is_not_understood_costs_the_child_and_not_the_router(monkeypatch):
+    decode = supervision._decode_slots
+
+    async def main():
+        reasons: list[str] = []
+        async with engine(on_restart=reasons.append, probe_every_s=0.05) as (supervisor, client):
+            before = await client.wait_ready()
+            monkeypatch.setattr(supervision, "_decode_slots", lambda _: decode(b"garbage"))
+            await until(lambda: reasons)
+            monkeypatch.setattr(supervision, "_decode_slots", decode)
+            await until(lambda: supervisor.state == "ready")
+            text, _ = await ask(client)
+            return reasons[0], text, alive(before.pid)
+
+    with capture_logs() as logs:
+        assert asyncio.run(main()) == ("failed", ANSWER, False)
+    (logged,) = [log for log in logs if log["event"] == "engine_supervision_failed"][:1]
+    assert logged["exc_info"]
+
+
+def test_an_engine_whose_process_cannot_be_made_stops_the_start(monkeypatch):
+    async def no_more_processes(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    async def main():
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", no_more_processes)
+        async with Supervisor(nano()) as supervisor:
+            await supervisor.started()
+
+    with pytest.raises(StartError, match="no more processes"):
         asyncio.run(main())

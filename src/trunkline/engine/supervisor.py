@@ -27,7 +27,7 @@ from trunkline.errors import EngineUnavailable, StartError
 from trunkline.log import get_logger
 
 State = Literal["starting", "ready", "off"]
-Reason = Literal["died", "unresponsive", "stalled", "start_failed"]
+Reason = Literal["died", "unresponsive", "stalled", "start_failed", "failed"]
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 10.0
 _HEALTHY_AFTER_S = 60.0
@@ -130,7 +130,7 @@ class Supervisor:
         delay_s = _FIRST_DELAY_S
         while True:
             began = time.monotonic()
-            reason = await self._run_child()
+            reason = await self._survive_child()
             if self._failure is not None:
                 return
             if time.monotonic() - began >= _HEALTHY_AFTER_S:
@@ -141,6 +141,18 @@ class Supervisor:
                 self._on_restart(reason)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+
+    async def _survive_child(self) -> Reason:
+        """Runs one child; what nobody foresaw costs that child and not the router.
+
+        Like a model that cannot be loaded, it turns the engine off if none has run before.
+        """
+        try:
+            return await self._run_child()
+        except Exception as error:  # a worker's outer loop
+            log.error("engine_supervision_failed", exc_info=error)
+            self._start_failed(str(error), deque())
+            return "failed"
 
     async def _run_child(self) -> Reason:
         """Runs one child until it ends, or ends it, and returns why it ended."""
@@ -170,9 +182,11 @@ class Supervisor:
                 log.warning("engine_ended", code=code, log=list(lines)[-3:])
                 return watching.result() if watching.done() else _stop(watching)
             finally:
-                self._announce(None)
-                await _end(child)
-                await logging
+                try:
+                    self._announce(None)
+                finally:
+                    await _end(child)
+                    await logging
 
     async def _start(self, child: Process, secret: str) -> Endpoint | Failed:
         try:
