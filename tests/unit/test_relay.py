@@ -155,10 +155,21 @@ def test_the_only_providers_own_error_passes_unchanged(error):
     assert refusal(local=Scripted(fails=error)) is error
 
 
-def test_a_request_at_fault_is_not_tried_elsewhere():
-    error, second = InvalidRequest("bad schema", param="tools"), Scripted(b"1")
-    assert refusal(local=Scripted(fails=error), b=second) is error
-    assert second.calls == []
+def test_what_one_provider_of_ours_cannot_serve_the_next_one_may():
+    blind = InvalidRequest("this model reads text only", param="messages[0]")
+    answer, chunks = ask(local=Scripted(fails=blind), b=Scripted(b"1"))
+    assert (answer.deployment.provider, chunks) == ("b", [b"1"])
+    assert [attempt.outcome for attempt in answer.attempts] == [
+        "refused the request (invalid_value)",
+        "committed",
+    ]
+
+
+def test_a_refusal_does_not_hide_that_another_provider_failed():
+    failed = UpstreamError("down", retryable=True, status=500)
+    error = refusal(a=Scripted(fails=failed), local=Scripted(fails=InvalidRequest("no images")))
+    assert (error.status, error.code) == (502, "upstream_failed")
+    assert [attempt.provider for attempt in error.attempts] == ["a", "local"]
 
 
 @pytest.mark.parametrize("error", [EngineOverloaded(), EngineUnavailable()])

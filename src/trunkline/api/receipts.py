@@ -54,6 +54,9 @@ class Receipt(msgspec.Struct, kw_only=True):
     duration_ms: int
 
 
+_UNKNOWN = "there is no such request"
+
+
 class Receipts:
     """Shows an account the receipts of its own requests."""
 
@@ -62,9 +65,12 @@ class Receipts:
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
-        request = await self._requests.get(scope["path_params"]["id"], exchange.caller.account_id)
+        identifier = scope["path_params"]["id"]
+        if not identifier.isprintable():
+            raise NotFound(_UNKNOWN, param="id")  # not every database can be asked for any text
+        request = await self._requests.get(identifier, exchange.caller.account_id)
         if request is None:
-            raise NotFound("there is no such request", param="id")
+            raise NotFound(_UNKNOWN, param="id")
         await send_json(send, exchange, msgspec.json.encode(_receipt(request)))
 
 

@@ -92,6 +92,8 @@ class Catalog:
         Raises ModelNotFound with the closest names, or InvalidRequest if the provider it names
         cannot be asked (``provider_not_configured``) or nobody is left (``no_matching_provider``).
         """
+        if not name.isprintable():
+            raise self._unknown(name)
         model, suffix = self._split(name)
         if self._demo and (answer := self._demo_deployment(model)):
             return Plan(name, model, suffix, (answer,))

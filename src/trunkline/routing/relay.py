@@ -86,10 +86,21 @@ class _Failure:
 
     @property
     def final(self) -> bool:
-        """Whether the request itself is at fault, so that nobody else would answer it either."""
-        if isinstance(self.error, UpstreamError):
-            return not self.error.retryable
-        return self.error.status < 500 and self.error.status != 429
+        """Whether an upstream says that the request itself is at fault: nobody else is asked.
+
+        What a provider of ours refuses (APIError) is beyond that deployment alone: the embedded
+        engine sees no images and has its own context.
+        """
+        return isinstance(self.error, UpstreamError) and not self.error.retryable
+
+    @property
+    def refused(self) -> bool:
+        """Whether the deployment cannot serve the request, now or ever; being full is no refusal."""
+        return (
+            isinstance(self.error, APIError)
+            and 400 <= self.error.status < 500
+            and self.error.status != 429
+        )
 
     @property
     def timed_out(self) -> bool:
@@ -100,7 +111,7 @@ class _Failure:
         """What happened, for logs and receipts: never the caller's words, which a refusal quotes."""
         if isinstance(self.error, UpstreamError):
             return self.error.outcome
-        return f"refused the request ({self.error.code})" if self.final else self.error.message
+        return f"refused the request ({self.error.code})" if self.refused else self.error.message
 
     def attempt(self) -> Attempt:
         return Attempt(
@@ -130,8 +141,8 @@ def _told_caller(failures: Sequence[_Failure]) -> APIError:
 
 
 def _all_failed(failures: Sequence[_Failure]) -> APIError:
-    only = failures[0].error if len(failures) == 1 else None
-    if isinstance(only, APIError):
+    only_ours = len(failures) == 1 and isinstance(failures[0].error, APIError)
+    if only_ours or all(failure.refused for failure in failures):
         return _told_caller(failures)
     kind = UpstreamTimeout if all(failure.timed_out for failure in failures) else UpstreamFailed
     tried = "; ".join(f"{failure.deployment.provider} {failure.outcome}" for failure in failures)
