@@ -16,13 +16,18 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from trunkline.errors import StartError
+from trunkline.api.errors import envelope
+from trunkline.errors import RequestTooLarge, StartError
+from trunkline.ids import new_id
 
 _BACKLOG = 2048
 _YOUNG_OBJECTS = 5000  # python's 700 are fewer than a handful of running requests have
 _KEEP_ALIVE_S = 75  # longer than clients keep idle connections, so that they close them, not we
+_MAX_HEAD_BYTES = 64 << 10
+_UNREAD_TIMEOUT_S = 30.0
+_LEAST_READ_BYTES = 16 << 10  # within that time; asyncio pauses writers at 64 KiB, down to 16
 _CANCELLED_S = 2.0  # for requests that are cut off to hang up and to leave their receipts
 
 
@@ -54,21 +59,44 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 
 
 class _Connection(HttpToolsProtocol):
-    """A connection that ends if no request's head comes in time, however many bytes do.
+    """A connection that ends if the other end holds it up or fills it.
 
-    uvicorn only ends those that send nothing at all after an answer.
+    uvicorn only ends those that send nothing at all after an answer. Here a request's head must come
+    in time, however many bytes do, and within ``_MAX_HEAD_BYTES``, counted read by read; and an
+    answer that is held back for ``unread_timeout_s`` must be read on, or its client counts as gone.
     """
 
-    def __init__(self, *arguments: Any, head_timeout_s: float, **named: Any) -> None:
+    def __init__(
+        self, *arguments: Any, head_timeout_s: float, unread_timeout_s: float, **named: Any
+    ) -> None:
         super().__init__(*arguments, **named)
         self._head_timeout_s = head_timeout_s
         self._head_timer: asyncio.TimerHandle | None = None
+        self._in_head = False
+        self._head_bytes = 0
+        self._unread_timeout_s = unread_timeout_s
+        self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self._await_head(self._head_timeout_s)
 
+    def data_received(self, data: bytes) -> None:
+        before: RequestResponseCycle | None = self.cycle  # None until the first head is complete
+        begins_with_body = not self._in_head and before is not None and before.more_body
+        super().data_received(data)
+        if self._in_head and not begins_with_body:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+
     def on_headers_complete(self) -> None:
+        self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()
 
@@ -80,7 +108,16 @@ class _Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_watching()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reading()
+
+    def resume_writing(self) -> None:
+        self._stop_watching()
+        super().resume_writing()
 
     def _await_head(self, timeout_s: float) -> None:
         self._head_timer = self.loop.call_later(timeout_s, self.timeout_keep_alive_handler)
@@ -89,11 +126,40 @@ class _Connection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
 
+    def _refuse_head(self) -> None:
+        """Answers 431 and hangs up; a client that goes on sending may not get to read it."""
+        body = envelope(
+            RequestTooLarge(f"the request's head is larger than {_MAX_HEAD_BYTES} bytes")
+        )
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\nx-request-id: %b\r\nconnection: close\r\n\r\n%b"
+            % (len(body), new_id("req").encode(), body)
+        )
+        self.transport.close()
+
+    def _watch_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._unread_timer = self.loop.call_later(
+            self._unread_timeout_s, self._end_unless_read, unread
+        )
+
+    def _end_unless_read(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() >= _LEAST_READ_BYTES:
+            self._watch_reading()
+        else:
+            self.transport.abort()  # closing would wait for the client to read the rest
+
+    def _stop_watching(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+
 
 class Server(uvicorn.Server):
     """Serves one application; ``stop`` drains, a second ``stop`` ends at once.
 
-    ``head_timeout_s`` bounds how long a request's head may take.
+    ``head_timeout_s`` bounds how long a request's head may take, ``unread_timeout_s`` how long a
+    client may leave an answer unread.
     """
 
     def __init__(
@@ -103,11 +169,14 @@ class Server(uvicorn.Server):
         head_timeout_s: float,
         drain_s: float,
         on_started: Callable[[], None],
+        unread_timeout_s: float = _UNREAD_TIMEOUT_S,
     ) -> None:
         config = uvicorn.Config(
             app,
             lifespan="off",  # open_app owns what must be closed
-            http=partial(_Connection, head_timeout_s=head_timeout_s),  # type: ignore[arg-type]  # called like the class
+            http=partial(  # type: ignore[arg-type]  # called like the class
+                _Connection, head_timeout_s=head_timeout_s, unread_timeout_s=unread_timeout_s
+            ),
             ws="none",
             log_config=None,
             access_log=False,
