@@ -134,7 +134,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "max_completion_tokens": Parameter(_S, "counts reasoning too"),
     "temperature": Parameter(_S, "omitted: the model's own default"),
     "top_p": Parameter(_S, "omitted: 1"),
-    "n": Parameter(_S, "at the engine at most its number of slots"),
+    "n": Parameter(_S, "at the engine at most its slots, or a worker's share of them"),
     "seed": Parameter(_S, "choice k samples with seed + k"),
     "stop": Parameter(_S, "looked for in the answer, not in the reasoning"),
     "presence_penalty": Parameter(_S, ""),
