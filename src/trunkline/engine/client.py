@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -200,7 +201,9 @@ class EngineClient:
         try:
             try:
                 response = await self._send(endpoint, path, data)
-            except aiohttp.ClientConnectorError as error:
+            except aiohttp.ClientOSError as error:
+                if not _was_untaken(error):
+                    raise
                 await self._noticed_gone(endpoint, error)
                 response = await self._send(await self.wait_ready(), path, data)
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -213,7 +216,7 @@ class EngineClient:
         headers = {"Content-Type": "application/json", **authorization(endpoint)}
         return await self._session.post(endpoint.address + path, data=data, headers=headers)
 
-    async def _noticed_gone(self, endpoint: Endpoint, error: aiohttp.ClientConnectorError) -> None:
+    async def _noticed_gone(self, endpoint: Endpoint, error: aiohttp.ClientOSError) -> None:
         """Waits until an engine that takes no connections is no longer announced, else raises."""
         deadline = time.monotonic() + _NOTICED_S
         while self._endpoint() == endpoint:
@@ -381,6 +384,14 @@ def _upstream_error(error: _Error, status: int) -> UpstreamError:
         status=status,
         public=error.message or None,
     )
+
+
+def _was_untaken(error: aiohttp.ClientOSError) -> bool:
+    """Tells whether nobody has read the request: a system resets only what is left unread.
+
+    One that was read, and may have ended the engine, is closed in order instead.
+    """
+    return isinstance(error, aiohttp.ClientConnectorError) or error.errno == errno.ECONNRESET
 
 
 def _broken(error: aiohttp.ClientError | TimeoutError, stall_s: float) -> UpstreamError:
