@@ -227,9 +227,9 @@ def _was_not_cut_off(record: logging.LogRecord) -> bool:
 def _spare_the_collector() -> None:
     """Takes what the start has made out of the garbage collector's sight: it stays to the end.
 
-    Walking it took 70 ms again and again, and all requests waited. Requests leave no cycles behind
-    unless they fail, so younger objects are looked at less often too; failed ones hold their bodies,
-    so not much less.
+    Walking it took 65 to 90 ms again and again, while all requests waited. Requests leave no cycles
+    behind unless they fail, so younger objects are looked at less often too; failed ones hold their
+    bodies, so not much less.
     """
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
