@@ -183,10 +183,11 @@ def test_a_provider_that_only_ever_sends_roles_is_not_buffered_without_end():
 def test_chunks_without_content_that_are_too_long_together_fail_and_may_be_tried_elsewhere():
     decoder = OpenAIChat().decoder()
     empty = chunk([{"index": 0, "delta": {"content": ""}}], padding="x" * 400_000)
-    assert [decoder.decode([empty]) for _ in range(2)] == [[], []]
-    assert not decoder.done
-    assert decoder.decode([empty]) == []
-    assert decoder.done
+    assert [(decoder.decode([empty]), decoder.done) for _ in range(3)] == [
+        ([], False),
+        ([], False),
+        ([], True),
+    ]
     with pytest.raises(UpstreamError, match="without content") as caught:
         decoder.flush()
     assert caught.value.retryable
