@@ -201,6 +201,48 @@ def test_a_request_that_no_engine_took_goes_to_the_next(unused_port):
     assert asyncio.run(main()) == (WHOLE, 1)
 
 
+def test_after_a_broken_reply_the_next_request_waits_for_the_successor():
+    async def main():
+        dying, script = Script([STREAM + chunked(HELLO)]), Script([STREAM + chunked(HELLO + END)])
+        servers = [await asyncio.start_server(s.play, "127.0.0.1", 0) for s in (dying, script)]
+        first, second = (
+            endpoint(server.sockets[0].getsockname()[1], number)
+            for number, server in enumerate(servers, 1)
+        )
+        announced = first
+        async with (
+            servers[0],
+            servers[1],
+            EngineClient(lambda: announced, slots=1, queue=1) as client,
+        ):
+            with pytest.raises(UpstreamError):
+                await output(client, Completion(prompt=[1]))
+
+            def announce():
+                nonlocal announced
+                announced = second
+
+            asyncio.get_running_loop().call_later(0.1, announce)
+            return await output(client, Completion(prompt=[1])), len(dying.requests)
+
+    assert asyncio.run(main()) == (WHOLE, 1)
+
+
+def test_an_engine_that_lives_on_after_a_broken_reply_is_trusted_again(monkeypatch):
+    monkeypatch.setattr("trunkline.engine.client._NOTICED_S", 0.05)
+
+    async def main():
+        script = Script([STREAM + chunked(HELLO)], [STREAM + chunked(HELLO + END)])
+        server = await asyncio.start_server(script.play, "127.0.0.1", 0)
+        alive = endpoint(server.sockets[0].getsockname()[1], 1)
+        async with server, EngineClient(lambda: alive, slots=1, queue=1) as client:
+            with pytest.raises(UpstreamError):
+                await output(client, Completion(prompt=[1]))
+            return await output(client, Completion(prompt=[1]))
+
+    assert asyncio.run(main()) == WHOLE
+
+
 def test_an_engine_that_takes_no_connections_and_has_no_successor_has_failed(
     unused_port, monkeypatch
 ):

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
@@ -132,6 +132,7 @@ class EngineClient:
         self._endpoint = endpoint
         self._start_timeout_s = start_timeout_s
         self._stall_s = stall_s
+        self._doubted: Endpoint | None = None  # a connection to it broke: it may be dying
 
     async def __aenter__(self) -> Self:
         self._session = open_session(read_timeout_s=self._stall_s)
@@ -167,19 +168,20 @@ class EngineClient:
         EngineUnavailable if there is no engine, else UpstreamError; the iterator raises
         UpstreamError if the engine fails on the way.
         """
-        await self._check_length(completion)
+        endpoint = await self._check_length(completion)
         response = await self._post("/completion", _body(completion))
         try:
-            yield _output(response, self._stall_s)
+            yield _output(response, self._stall_s, broke=lambda: self._doubt(endpoint))
         finally:
             response.close()
 
-    async def _check_length(self, completion: Completion) -> None:
+    async def _check_length(self, completion: Completion) -> Endpoint:
         """Refuses at once what the engine would tokenize for seconds before it refused it."""
         endpoint = await self.wait_ready()
         least = least_tokens(completion.prompt)
         if least > endpoint.context:
             raise _too_long(endpoint.context, f"at least {least}")
+        return endpoint
 
     async def tokenize(self, text: str) -> list[int]:
         """Returns the token ids of a text; a marker spelled in it becomes the real marker."""
@@ -198,6 +200,8 @@ class EngineClient:
         """
         data = msgspec.json.encode(body)
         endpoint = await self.wait_ready()
+        if endpoint == self._doubted:
+            endpoint = await self._after_doubt(endpoint)
         try:
             try:
                 response = await self._send(endpoint, path, data)
@@ -206,7 +210,10 @@ class EngineClient:
                     raise
                 await self._noticed_gone(endpoint, error)
                 response = await self._send(await self.wait_ready(), path, data)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except aiohttp.ClientError as error:
+            self._doubt(endpoint)
+            raise _broken(error, self._stall_s) from error
+        except TimeoutError as error:
             raise _broken(error, self._stall_s) from error
         if response.status != 200:
             raise await _refusal(response)
@@ -215,6 +222,19 @@ class EngineClient:
     async def _send(self, endpoint: Endpoint, path: str, data: bytes) -> aiohttp.ClientResponse:
         headers = {"Content-Type": "application/json", **authorization(endpoint)}
         return await self._session.post(endpoint.address + path, data=data, headers=headers)
+
+    def _doubt(self, endpoint: Endpoint) -> None:
+        self._doubted = endpoint
+
+    async def _after_doubt(self, endpoint: Endpoint) -> Endpoint:
+        """Gives the supervisor time to notice an engine's end; one that lives on is trusted again."""
+        deadline = time.monotonic() + _NOTICED_S
+        while self._endpoint() == endpoint == self._doubted:
+            if time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(_POLL_S)
+        self._doubted = None
+        return await self.wait_ready()
 
     async def _noticed_gone(self, endpoint: Endpoint, error: aiohttp.ClientOSError) -> None:
         """Waits until an engine that takes no connections is no longer announced, else raises."""
@@ -307,7 +327,9 @@ def _body(completion: Completion) -> dict[str, object]:
     }
 
 
-async def _output(response: aiohttp.ClientResponse, stall_s: float) -> Output:
+async def _output(
+    response: aiohttp.ClientResponse, stall_s: float, *, broke: Callable[[], None]
+) -> Output:
     rest = b""
     try:
         async for data in response.content.iter_any():
@@ -319,8 +341,12 @@ async def _output(response: aiohttp.ClientResponse, stall_s: float) -> Output:
                 yield pieces
                 if isinstance(pieces[-1], Done):
                     return
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except aiohttp.ClientError as error:
+        broke()
         raise _broken(error, stall_s) from error
+    except TimeoutError as error:
+        raise _broken(error, stall_s) from error
+    broke()
     raise UpstreamError("the engine's reply broke off", retryable=True)
 
 
