@@ -22,8 +22,8 @@ from trunkline.engine.model import nano
 from trunkline.engine.session import authorization, open_session
 from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import APIError, InvalidRequest
-from trunkline.providers.base import Call
-from trunkline.providers.local import LocalProvider, ReasoningFields
+from trunkline.providers.base import Call, ReasoningFields
+from trunkline.providers.local import LocalProvider
 from trunkline.wire import chat, harmony
 
 T = TypeVar("T")

@@ -23,7 +23,6 @@ from trunkline.routing import LOCAL, Answer, Catalog, Plan, Relay, decode_wishes
 from trunkline.store import Attempt, Request, Requests
 from trunkline.wire import chat, sse
 
-_NOT_SENT_ON = ("provider",)  # routing's own
 _DONE = b"data: [DONE]\n\n"
 
 log = get_logger()
@@ -157,11 +156,9 @@ class _Run:
         self._wants_usage = bool(options and options.include_usage)
 
     def call(self) -> Call:
-        fields = self._request.fields
-        body = {name: raw for name, raw in fields.items() if name not in _NOT_SENT_ON}
         return Call(
             model=self.plan.model,
-            body=body,
+            body=self._request.fields,
             stream=self.exchange.stream,
             request_id=self.exchange.request_id,
         )

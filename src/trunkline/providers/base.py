@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from trunkline.errors import UpstreamError
+
+ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
+"""Under which names a reply carries the model's reasoning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -24,12 +24,10 @@ from trunkline.engine.grammar import (
 from trunkline.engine.model import ModelCard
 from trunkline.errors import InvalidRequest
 from trunkline.ids import new_id, now
-from trunkline.providers.base import Call, Reply
+from trunkline.providers.base import Call, ReasoningFields, Reply
 from trunkline.providers.turn import Rules, Spoken, Turn
 from trunkline.wire import chat, harmony
 from trunkline.wire.invalid import translated
-
-ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
 
 _EFFORTS: Mapping[str, harmony.Effort] = {
     "none": "low",  # for what must be thought all the same

@@ -14,10 +14,8 @@ import msgspec
 from msgspec import Raw
 
 from trunkline.errors import UpstreamError
-from trunkline.providers.base import Call, Outgoing
+from trunkline.providers.base import Call, Outgoing, ReasoningFields
 from trunkline.wire.sse import DONE
-
-ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
 
 _TRUE = Raw(b"true")
 _INCLUDE_USAGE = Raw(b'{"include_usage":true}')
