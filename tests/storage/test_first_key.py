@@ -10,10 +10,10 @@ from trunkline.accounts import (
     Keyring,
     create,
     ensure_first_key,
-    first_key,
     hash_key,
     revoke,
 )
+from trunkline.config import first_key
 from trunkline.errors import ConfigError, InvalidAPIKey, StartError
 from trunkline.store import open_store
 

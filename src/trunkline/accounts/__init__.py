@@ -2,7 +2,6 @@
 
 from trunkline.accounts.first import FirstKey as FirstKey
 from trunkline.accounts.first import ensure_first_key as ensure_first_key
-from trunkline.accounts.first import first_key as first_key
 from trunkline.accounts.keyring import Caller as Caller
 from trunkline.accounts.keyring import Keyring as Keyring
 from trunkline.accounts.keys import NewKey as NewKey

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trunkline.accounts.keys import DEFAULT_ACCOUNT, hash_key, new_key, record_of
-from trunkline.config import create_private, replace_private
+from trunkline.config import KEY_FILE, MIN_KEY, create_private, first_key, replace_private
 from trunkline.errors import ConfigError, StartError
 from trunkline.log import get_logger
 from trunkline.store import Store
 
 log = get_logger()
-
-_MIN_LENGTH = 16
-_FILE = "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +40,15 @@ async def ensure_first_key(store: Store, home: Path, bootstrap: str | None) -> F
         return await _adopt(store, home, bootstrap)
     if await store.keys.exist():
         return FirstKey(created=False, key=first_key(home))
-    key = _publish(home / _FILE)
+    key = _publish(home / KEY_FILE)
     account = await store.accounts.named(DEFAULT_ACCOUNT)
     if await store.keys.add_first(record_of(key, account_id=account.id, name="first")):
         return FirstKey(created=True, key=key)
     if await store.keys.by_hash(hash_key(key)) is not None:
         return FirstKey(created=False, key=key)  # another process of this home came first
     # Another home came first: this key never counted.
-    (home / _FILE).unlink(missing_ok=True)
+    (home / KEY_FILE).unlink(missing_ok=True)
     return FirstKey(created=False, key=None)
-
-
-def first_key(home: Path) -> str | None:
-    """Returns the key in ``home/key``, None if there is no such file.
-
-    Raises:
-        StartError: the file cannot be read, or holds no key.
-    """
-    path = home / _FILE
-    try:
-        key = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"cannot read '{path}': {_reason(error)}") from error
-    if len(key) < _MIN_LENGTH:
-        raise StartError(f"'{path}' holds no key; delete it")
-    return key
 
 
 async def _adopt(store: Store, home: Path, bootstrap: str) -> FirstKey:
@@ -79,14 +58,14 @@ async def _adopt(store: Store, home: Path, bootstrap: str) -> FirstKey:
     created = await store.keys.add(record)
     if not created:
         await _warn_if_revoked(store, record.hash)
-    _replace(home / _FILE, bootstrap)
+    _replace(home / KEY_FILE, bootstrap)
     return FirstKey(created=created, key=bootstrap)
 
 
 def _check(bootstrap: str) -> None:
-    if len(bootstrap) < _MIN_LENGTH:
+    if len(bootstrap) < MIN_KEY:
         raise ConfigError(
-            f"TRUNKLINE_BOOTSTRAP_KEY is too short; give {_MIN_LENGTH} characters or more, best random ones"
+            f"TRUNKLINE_BOOTSTRAP_KEY is too short; give {MIN_KEY} characters or more, best random ones"
         )
     if not (bootstrap.isascii() and bootstrap.isprintable()) or bootstrap != bootstrap.strip():
         raise ConfigError(
@@ -128,9 +107,5 @@ def _content(key: str) -> bytes:
 
 def _not_written(path: Path, error: OSError) -> StartError:
     return StartError(
-        f"cannot write '{path}': {_reason(error)}; make the folder writable or set TRUNKLINE_HOME"
+        f"cannot write '{path}': {error.strerror}; make the folder writable or set TRUNKLINE_HOME"
     )
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "it is not text"

@@ -119,10 +119,9 @@ def ls(
 def show() -> None:
     """Prints the first key of this installation, and nothing else."""
     from trunkline import config
-    from trunkline.accounts import first_key
 
     home = config.home(os.environ)
-    key = first_key(home)
+    key = config.first_key(home)
     if key is None:
         raise TrunklineError(
             f"no first key in '{home}'; 'trunkline serve' makes it, 'trunkline keys create' another"

@@ -7,8 +7,11 @@ from trunkline.config.load import describe as describe
 from trunkline.config.load import load as load
 from trunkline.config.load import locate as locate
 from trunkline.config.load import variable as variable
+from trunkline.config.secrets import KEY_FILE as KEY_FILE
+from trunkline.config.secrets import MIN_KEY as MIN_KEY
 from trunkline.config.secrets import create_private as create_private
 from trunkline.config.secrets import derive as derive
+from trunkline.config.secrets import first_key as first_key
 from trunkline.config.secrets import home as home
 from trunkline.config.secrets import make_home as make_home
 from trunkline.config.secrets import readable_by_others as readable_by_others

@@ -1,4 +1,4 @@
-"""The home folder, and the one secret of an installation from which its keys are derived."""
+"""The home folder: the secret from which an installation's keys are derived, and its first API key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import platformdirs
 
 from trunkline.errors import ConfigError, StartError
 
-_MIN_SECRET = 16  # characters, as for TRUNKLINE_BOOTSTRAP_KEY
+KEY_FILE = "key"  # in the home folder
+MIN_KEY = 16  # characters of a first API key, as for TRUNKLINE_BOOTSTRAP_KEY
+_MIN_SECRET = 16
 
 
 def home(environ: Mapping[str, str]) -> Path:
@@ -58,6 +60,25 @@ def derive(secret: bytes, label: str) -> bytes:
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=label.encode()).derive(secret)
+
+
+def first_key(home: Path) -> str | None:
+    """Returns the API key in ``home/key``, None if there is no such file.
+
+    Raises:
+        StartError: the file cannot be read, or holds no key.
+    """
+    path = home / KEY_FILE
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise StartError(f"cannot read '{path}': {reason}") from error
+    if len(key) < MIN_KEY:
+        raise StartError(f"'{path}' holds no key; delete it")
+    return key
 
 
 def create_private(path: Path, content: bytes) -> bool:
