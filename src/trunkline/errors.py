@@ -5,6 +5,7 @@
     TrunklineError
     ├── ConfigError                exit code 2: names the dotted key and the fix
     ├── StartError                 exit code 1: port taken, disk full, database locked …
+    ├── PullError                  exit code 1: weights that cannot be fetched, or removed
     ├── APIError                   what a caller sees: status, type, code, param
     │   ├── InvalidRequest         400, the caller's mistake
     │   ├── InvalidAPIKey          401
@@ -19,7 +20,8 @@
     │   ├── ServerStopping         503
     │   ├── StoreUnavailable       503 store_unavailable
     │   └── UpstreamTimeout        504
-    └── UpstreamError              one attempt failed; routing decides what follows
+    ├── UpstreamError              one attempt failed; routing decides what follows
+    └── ServerRefused              exit code 1: a command's request was answered with an error
 
 The statuses and codes are those of docs/reference/errors.md.
 """
@@ -53,6 +55,12 @@ class ConfigError(TrunklineError):
 
 class StartError(TrunklineError):
     """the server cannot start"""
+
+    exit_code: ClassVar[int] = 1
+
+
+class PullError(TrunklineError):
+    """the weights cannot be pulled"""
 
     exit_code: ClassVar[int] = 1
 
@@ -226,3 +234,15 @@ class UpstreamError(TrunklineError):
     def outcome(self) -> str:
         """What logs and receipts say: never the provider's words."""
         return self.public if self.retryable else "refused the request"
+
+
+class ServerRefused(TrunklineError):
+    """The server that a command talks to answered with an error.
+
+    ``message`` is the server's sentence. ``status`` is None if the answer had begun.
+    """
+
+    def __init__(self, message: str, *, status: int | None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import config, doctor, explain, keys, serve
+from trunkline.cli import chat, config, doctor, explain, keys, run, serve
 
 app = typer.Typer(
     help="One OpenAI-compatible endpoint in front of every provider, and of the engine on this machine.",
@@ -40,6 +40,8 @@ def _main(
 
 
 app.command("serve")(serve.serve)
+app.command("run")(run.run)
+app.command("chat")(chat.chat)
 app.command("init")(config.init)
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,76 @@
+"""``trunkline chat``: talks with a model in the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from trunkline.cli.config import ConfigOption
+from trunkline.cli.connection import (
+    EffortOption,
+    KeyOption,
+    SystemOption,
+    URLOption,
+    complete_model,
+    wanted,
+)
+
+
+def chat(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Model to talk to; without it the router's first.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    system: SystemOption = None,
+    effort: EffortOption = None,
+    url: URLOption = None,
+    key: KeyOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Talks with a model in the terminal; starts a router if none is running."""
+    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stdout)):
+        raise typer.BadParameter("chat needs a terminal; in a pipe use 'trunkline run'")
+
+    from rich.console import Console
+
+    from trunkline import config as configuration
+    from trunkline.errors import TrunklineError
+    from trunkline.terminal.address import connected
+    from trunkline.terminal.chat import Chat
+    from trunkline.terminal.conversation import Conversation
+    from trunkline.terminal.prompt import Prompt, open_history
+    from trunkline.terminal.screen import Screen, unechoed
+
+    screen = Screen(Console(highlight=False))
+    with connected(wanted(url, key, config), os.environ) as connection:
+        api, models = connection.api, connection.models
+        if model is not None:
+            api.check_model(model)
+        elif not models:
+            raise TrunklineError(
+                "the router offers no model; 'trunkline init', then add a provider"
+            )
+        if connection.started is not None:
+            screen.note(f"{connection.started}: started one for this chat")
+        asked = model or models[0]
+        screen.note(f"{asked} at {api.url}; /help lists the commands, Ctrl-D leaves")
+        chat = Chat(
+            api=api,
+            models=models,
+            conversation=Conversation(asked, system=system, effort=effort),
+            screen=screen,
+            while_answering=unechoed,
+        )
+        chat.run(Prompt(chat.words, open_history(configuration.home(os.environ))))
+
+
+def _is_terminal(stream: object) -> bool:
+    return stream is not None and stream.isatty()  # type: ignore[attr-defined]  # a text stream
