@@ -62,6 +62,7 @@ def test_a_header_tells_its_values_the_arrays_asked_for_and_where_the_data_end(t
     assert header.values == {"general.alignment": 64, "general.name": "small"}
     assert header.strings == {"words": [b"one", b"two"]}
     assert header.tensors == 2
+    assert header.sizes == {"a": 2 * (32 + 2), "b": 5 * 4}
     assert header.end == -(-len(SMALL) // 64) * 64 + 128 + 5 * 4
 
 

@@ -50,11 +50,13 @@ class Header(msgspec.Struct, frozen=True):
     """What a GGUF file says about itself.
 
     ``values`` holds the metadata that are not arrays, ``strings`` the string arrays that were asked
-    for. ``end`` is the offset in bytes at which the last tensor ends: a shorter file is truncated.
+    for. ``sizes`` holds the bytes of each tensor, by name. ``end`` is the offset in bytes at which
+    the last tensor ends: a shorter file is truncated.
     """
 
     values: dict[str, Scalar]
     strings: dict[str, list[bytes]]
+    sizes: dict[str, int]
     tensors: int
     end: int
 
@@ -88,13 +90,19 @@ def _header(reader: _Reader, arrays: Collection[str]) -> Header:
             _read_array(reader, key, strings if key in arrays else None)
         else:
             values[key] = _read_value(reader, key, kind)
-    ends = [_read_tensor(reader) for _ in range(tensor_count)]
+    tensors = [_read_tensor(reader) for _ in range(tensor_count)]
     alignment = values.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 0 < alignment <= _MAX_ALIGNMENT:
         raise GGUFError(f"the alignment {alignment!r} is not possible")
     start = -(-reader.position // alignment) * alignment
-    end = start + max(ends) if ends else reader.position
-    return Header(values=values, strings=strings, tensors=tensor_count, end=end)
+    last = max((offset + size for _, offset, size in tensors), default=0)
+    return Header(
+        values=values,
+        strings=strings,
+        sizes={name: size for name, _, size in tensors},
+        tensors=tensor_count,
+        end=start + last if tensors else reader.position,
+    )
 
 
 def _read_value(reader: _Reader, key: str, kind: int) -> Scalar:
@@ -121,8 +129,8 @@ def _read_array(reader: _Reader, key: str, into: dict[str, list[bytes]] | None) 
         raise GGUFError(f"{key!r} is an array of the unknown type {kind}")
 
 
-def _read_tensor(reader: _Reader) -> int:
-    """Returns where a tensor ends, in bytes from the start of the data."""
+def _read_tensor(reader: _Reader) -> tuple[str, int, int]:
+    """Returns a tensor's name, where it begins in bytes from the start of the data, and its size."""
     name = reader.text("a tensor's name", _MAX_NAME)
     dimension_count = int(reader.scalar("<I"))
     if dimension_count > _MAX_DIMENSIONS:
@@ -131,7 +139,7 @@ def _read_tensor(reader: _Reader) -> int:
     kind = int(reader.scalar("<I"))
     offset = int(reader.scalar("<Q"))
     block_elements, block_bytes = _BLOCKS.get(kind, (1, 0))  # newer types: llama.cpp will judge
-    return offset + elements // block_elements * block_bytes
+    return name, offset, elements // block_elements * block_bytes
 
 
 class _Reader:

@@ -1,6 +1,6 @@
 """Model files: what can be known about a gpt-oss GGUF before it is loaded, and how to speak to it.
 
-Downloading is not done here.
+Which models can be downloaded, and where they lie then, is told in weights.py.
 """
 
 from __future__ import annotations
@@ -31,21 +31,38 @@ MARKERS = (
 )
 _ARCHITECTURE = "gpt-oss"
 _TOKENS = "tokenizer.ggml.tokens"
+_CACHE_ELEMENT = 2  # bytes: llama.cpp keeps keys and values as F16
+_EXPERTS = re.compile(r"_exps\.")
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
-class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
+class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How large a model is.
+
+    ``context`` is the length in tokens that it was made for. ``layer_cache_bytes`` is what the keys
+    and values of one token take in one of its ``layers``; of two layers one looks back no farther
+    than ``window`` tokens (0: as far as the others). ``read_bytes`` are the weights that one token
+    of one reply needs: of a mixture of experts only those that are used.
+    """
+
+    size_bytes: int
+    context: int
+    vocabulary: int
+    layers: int = 0
+    layer_cache_bytes: int = 0
+    window: int = 0
+    read_bytes: int = 0
+
+
+class ModelFile(Figures, frozen=True, kw_only=True):
     """A GGUF file, or the parts of a split one, found whole.
 
-    ``path`` is what llama.cpp is given: the only file or the first part. ``context`` is the length
-    in tokens that the model was made for. ``markers`` maps harmony's markers to their token ids.
+    ``path`` is what llama.cpp is given: the only file or the first part. ``markers`` maps harmony's
+    markers to their token ids.
     """
 
     path: Path
     parts: tuple[Path, ...]
-    size_bytes: int
-    context: int
-    vocabulary: int
     markers: dict[str, int]
 
 
@@ -136,6 +153,10 @@ def open_file(path: Path) -> ModelFile:
         size_bytes=sum(part.stat().st_size for part in parts),
         context=context,
         vocabulary=len(tokens),
+        layers=_number(first, "block_count"),
+        layer_cache_bytes=_layer_cache_bytes(first),
+        window=_number(first, "attention.sliding_window"),
+        read_bytes=_read_bytes(headers),
         markers=_markers(parts[0], tokens),
     )
 
@@ -214,6 +235,30 @@ def _markers(path: Path, tokens: list[bytes]) -> dict[str, int]:
     if missing:
         raise _bad(path, f"its tokenizer lacks harmony's markers: {' '.join(missing)}")
     return {marker: ids[marker.encode()] for marker in MARKERS}
+
+
+def _number(header: gguf.Header, key: str) -> int:
+    value = header.values.get(f"{_ARCHITECTURE}.{key}")
+    return value if isinstance(value, int) else 0
+
+
+def _layer_cache_bytes(header: gguf.Header) -> int:
+    lengths = _number(header, "attention.key_length") + _number(header, "attention.value_length")
+    return _number(header, "attention.head_count_kv") * lengths * _CACHE_ELEMENT
+
+
+def _read_bytes(headers: list[gguf.Header]) -> int:
+    """Returns the bytes of weights behind one token: all, but of the experts those in use.
+
+    The table of embeddings is only looked up, unless it is the output's as well.
+    """
+    sizes = {name: size for header in headers for name, size in header.sizes.items()}
+    if "output.weight" in sizes:
+        sizes.pop("token_embd.weight", None)
+    experts = sum(size for name, size in sizes.items() if _EXPERTS.search(name))
+    count = _number(headers[0], "expert_count")
+    used = experts * _number(headers[0], "expert_used_count") // count if count else experts
+    return sum(sizes.values()) - experts + used
 
 
 def _bad(path: Path, reason: str) -> StartError:
