@@ -48,7 +48,8 @@ def _written(parameter: Any) -> str:
 
 
 def _default(parameter: Any) -> str:
-    return f" Default `{parameter.default}`." if parameter.default else ""
+    variable = f" Or `{parameter.envvar}`." if parameter.envvar else ""
+    return variable + (f" Default `{parameter.default}`." if parameter.default else "")
 
 
 def parameters() -> str:

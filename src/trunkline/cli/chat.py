@@ -7,6 +7,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from trunkline.cli.config import ConfigOption
 from trunkline.cli.connection import (
@@ -17,13 +18,14 @@ from trunkline.cli.connection import (
     complete_model,
     wanted,
 )
+from trunkline.cli.output import tolerate
 
 
 def chat(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="Model to talk to; without it the router's first.",
             show_default=False,
             autocompletion=complete_model,
@@ -37,7 +39,7 @@ def chat(
 ) -> None:
     """Talks with a model in the terminal; starts a router if none is running."""
     if not (_is_terminal(sys.stdin) and _is_terminal(sys.stdout)):
-        raise typer.BadParameter("chat needs a terminal; in a pipe use 'trunkline run'")
+        raise TyperException("chat needs a terminal; in a pipe use 'trunkline run'")
 
     from rich.console import Console
 
@@ -49,6 +51,7 @@ def chat(
     from trunkline.terminal.prompt import Prompt, open_history
     from trunkline.terminal.screen import Screen, unechoed
 
+    tolerate(sys.stdout)
     screen = Screen(Console(highlight=False))
     with connected(wanted(url, key, config), os.environ) as connection:
         api, models = connection.api, connection.models

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-_COMPLETION_S = 0.5  # a shell that waits longer seems to hang
+from trunkline.terminal.effort import Effort
 
-Effort = Literal["low", "medium", "high"]
+if TYPE_CHECKING:
+    from trunkline.terminal.address import Wanted
+
+_COMPLETION_S = 0.5  # a shell that waits longer seems to hang
 
 
 def complete_model(context: typer.Context, incomplete: str) -> list[str]:
@@ -64,15 +67,15 @@ EffortOption = Annotated[
     Effort | None,
     typer.Option(
         "--effort",
-        metavar="low|medium|high",
-        help="How much the model thinks first.",
+        metavar="LEVEL",
+        help="How much the model thinks first: low, medium or high.",
         show_default=False,
     ),
 ]
 
 
-def wanted(url: str | None, key: str | None, config: Path | None) -> Any:
-    """Returns the three as the terminal's layer takes them."""
+def wanted(url: str | None, key: str | None, config: Path | None) -> Wanted:
+    """Returns the three as the layer below takes them; what is empty counts as not given."""
     from trunkline.terminal.address import Wanted
 
     return Wanted(url=url or None, key=key or None, config=config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 _UNBOUNDED = 10_000  # columns: a pipe has no edge at which to cut
@@ -30,6 +31,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_row(*(Text(cell) for cell in row))
     width = None if sys.stdout.isatty() else _UNBOUNDED
     Console(width=width, highlight=False).print(table)
+
+
+def tolerate(*streams: object) -> None:
+    """Makes streams write a question mark for what their encoding lacks, instead of failing."""
+    for stream in streams:
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def warn(message: str) -> None:

@@ -18,7 +18,7 @@ from trunkline.cli.connection import (
     complete_model,
     wanted,
 )
-from trunkline.cli.output import warn
+from trunkline.cli.output import tolerate, warn
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     prompt: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PROMPT]",
+            metavar="PROMPT",
             help="What to ask. What is piped in follows it; with - or nothing it stands alone.",
             show_default=False,
         ),
@@ -70,6 +70,7 @@ def run(
     from trunkline.terminal.address import connected
     from trunkline.terminal.conversation import streamed
 
+    tolerate(sys.stdout, sys.stderr)
     texts = [("system", system), ("user", _asked(prompt))]
     request = streamed(
         model,
@@ -90,7 +91,7 @@ def run(
             question.leave_stdout()
             return
     if answer.finished is not None and answer.finished.reason == "length":
-        warn("the answer was cut at its longest length")
+        warn("the answer was cut: it reached its token limit")
     if schema is not None:
         question.check_json(answer)
 

@@ -68,8 +68,8 @@ def connected(wanted: Wanted, environ: Mapping[str, str]) -> Iterator[Connection
         return
     from trunkline.terminal.own import running
 
-    with running(wanted.config, home) as url:
-        api = API(url, _home_key(home))
+    with running(wanted.config) as own:
+        api = API(own.url, _home_key(home), ended=own.ended)
         yield Connection(api, api.models(), started=found)
 
 
@@ -78,8 +78,10 @@ def model_names(wanted: Wanted, environ: Mapping[str, str], *, timeout_s: float)
     home = config.home(environ)
     settings = config.load(wanted.config, environ=environ)
     url = normal(wanted.url) if wanted.url is not None else configured_url(settings)
+    if url is None or (wanted.url is None and not API(url).healthy(timeout_s=timeout_s)):
+        return []
     key = wanted.key or (_home_key(home) if belongs_to_home(url, settings) else None)
-    return API(url, key).models(timeout_s=timeout_s) if url and key else []
+    return API(url, key).models(timeout_s=timeout_s)
 
 
 def configured_url(settings: Settings) -> str | None:
@@ -100,13 +102,11 @@ def normal(url: str) -> str:
     try:
         return values.base_url(url.strip()).removesuffix("/v1")
     except ValueError as error:
-        raise ConfigError(f"the server's address: {error}") from None
+        raise ConfigError(f"--url or TRUNKLINE_URL: {error}") from None
 
 
-def belongs_to_home(url: str | None, settings: Settings) -> bool:
+def belongs_to_home(url: str, settings: Settings) -> bool:
     """Whether this home's key may go there: to this machine, or where the home's router listens."""
-    if url is None:
-        return False
     return _is_loopback(urlsplit(url).hostname or "") or url == configured_url(settings)
 
 

@@ -11,15 +11,24 @@ from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from trunkline.errors import TrunklineError
+from trunkline.errors import ServerRefused, TrunklineError
+from trunkline.terminal.answering import answer as ask
 from trunkline.terminal.api import API
-from trunkline.terminal.conversation import EFFORTS, Answer, Conversation
+from trunkline.terminal.conversation import Answer, Conversation
+from trunkline.terminal.effort import EFFORTS
 from trunkline.terminal.printable import one_line
 from trunkline.terminal.prompt import Words
 from trunkline.terminal.screen import Page, Screen
 
-_COMMAND = re.compile(r"/(?P<name>[a-z]*)(?:\s+(?P<rest>.*))?", re.DOTALL)
+_COMMAND = re.compile(r"/(?P<name>[A-Za-z]*)(?:\s+(?P<rest>.*))?", re.DOTALL)
 _NO_SYSTEM = "off"
+_KEYS = (
+    ("Enter", "send"),
+    ("Alt-Enter, Ctrl-J", "begin a new line"),
+    ("Up", "bring back what was sent before"),
+    ("Tab", "complete a command, or a model's name"),
+    ("Ctrl-C", "stop a reply, or drop what is typed"),
+)
 
 
 class Asks(Protocol):
@@ -113,13 +122,17 @@ class Chat:
         except TrunklineError as error:
             self._screen.error(error.message)
             self._screen.note("this turn is not remembered; Up brings your message back")
+            if isinstance(error, ServerRefused) and error.code == "context_length_exceeded":
+                self._screen.note("/clear forgets what has been said and makes room")
         else:
             self._conversation.add(question, answer)
-            self._screen.status(answer, time.monotonic() - began)
+            elapsed_s = time.monotonic() - began
+            self._screen.status(answer, asked=self._conversation.model, elapsed_s=elapsed_s)
+        self._screen.space()
 
     async def _stream(self, question: str, answer: Answer, page: Page) -> None:
         request = self._conversation.request(question)
-        async with aclosing(self._api.answer(request)) as events:
+        async with aclosing(ask(self._api, request)) as events:
             async for event in events:
                 answer.add(event)
                 page.show(event)
@@ -175,14 +188,8 @@ class Chat:
         self._screen.note(f"forgotten: {turns} turn{'' if turns == 1 else 's'}")
 
     def _help(self, _: str) -> None:
-        self._screen.list((command.usage, command.help) for command in self._commands.values())
-        self._screen.list(
-            [
-                ("Enter", "sends; Alt-Enter or Ctrl-J begins a new line"),
-                ("Ctrl-C", "stops a reply, or clears the line"),
-                ("Tab, Up", "complete; bring back what was sent before"),
-            ]
-        )
+        commands = [(command.usage, command.help) for command in self._commands.values()]
+        self._screen.list([*commands, ("", ""), *_KEYS])
 
     def _exit(self, _: str) -> None:
         raise EOFError

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 
-from trunkline.terminal.api import Answering, Content, Event, Finished, Reasoning, ToolCall
-
-Effort = Literal["low", "medium", "high"]
-EFFORTS: tuple[Effort, ...] = get_args(Effort)
+from trunkline.terminal.effort import Effort
+from trunkline.terminal.events import Answering, Content, Event, Finished, Reasoning, ToolCall
 
 _CUT = "[the user stopped this reply here]"
 

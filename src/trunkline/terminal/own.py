@@ -38,14 +38,31 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     error: str
 
 
+class Own:
+    """A child that serves at ``url``."""
+
+    def __init__(self, child: subprocess.Popen[bytes], log: IO[bytes], url: str) -> None:
+        self.url = url
+        self._child = child
+        self._log = log
+        self._why: str | None = None
+
+    def ended(self) -> str | None:
+        """Returns why the child has ended by itself, None if it has not."""
+        if self._why is None and self._child.poll() is not None:
+            said = _answer(self._child, self._log)
+            self._why = said.error if isinstance(said, Failed) else "it gives no reason"
+        return self._why
+
+
 @contextmanager
-def running(config: Path | None, home: Path) -> Iterator[str]:
-    """Runs ``trunkline serve`` on a free loopback port and enters with its URL once it serves.
+def running(config: Path | None) -> Iterator[Own]:
+    """Runs ``trunkline serve`` on a free loopback port, and enters once it serves.
 
     The child lives as long as its standard input is open: it ends when the context is left, and also
     when this process is killed. Raises StartError with its reason if it does not start.
     """
-    config_path = None if config is None else str(config.absolute())
+    assignment = Assignment(config=None if config is None else str(config.absolute()))
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "trunkline.terminal"],
@@ -55,35 +72,35 @@ def running(config: Path | None, home: Path) -> Iterator[str]:
             start_new_session=True,  # the terminal's Ctrl-C stops a reply, not the router
         )
         try:
-            yield _url(child, Assignment(config=config_path), log)
+            yield Own(child, log, _started(child, assignment, log).url)
         finally:
             _end(child)
 
 
-def _url(child: subprocess.Popen[bytes], assignment: Assignment, log: IO[bytes]) -> str:
+def _started(child: subprocess.Popen[bytes], assignment: Assignment, log: IO[bytes]) -> Started:
     assert child.stdin is not None
-    assert child.stdout is not None
     overdue = threading.Timer(_START_TIMEOUT_S, child.kill)
     overdue.start()
     try:
         with suppress(BrokenPipeError):  # a child that is already dead says why in its log
             child.stdin.write(msgspec.json.encode(assignment) + b"\n")
             child.stdin.flush()
-        line = child.stdout.readline()
+        answer = _answer(child, log)
     finally:
         overdue.cancel()
-    answer: Started | Failed = (
-        msgspec.json.decode(line, type=Started | Failed) if line else Failed(_last_words(log))
-    )
     if isinstance(answer, Failed):
         raise StartError(f"no router is running, and one does not start: {answer.error}")
-    return answer.url
+    return answer
 
 
-def _last_words(log: IO[bytes]) -> str:
+def _answer(child: subprocess.Popen[bytes], log: IO[bytes]) -> Started | Failed:
+    """Returns the child's next line; of one that ended without it, the end of its log."""
+    assert child.stdout is not None
+    if line := child.stdout.readline():
+        return msgspec.json.decode(line, type=Started | Failed)
     log.seek(0)
-    lines = log.read().decode(errors="replace").split("\n")
-    return " / ".join([line.strip() for line in lines if line.strip()][-_LOG_LINES:]) or "no reason"
+    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+    return Failed(" / ".join(list(filter(None, lines))[-_LOG_LINES:]) or "it gives no reason")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -39,6 +39,7 @@ class Prompt:
             key_bindings=_keys(),
             completer=_Words(words),
             complete_while_typing=False,
+            enable_suspend=True,
             history=history,
             input=input,
             output=output,
@@ -58,6 +59,7 @@ def open_history(home: Path) -> History:
     """Opens the history in the home folder, readable by its owner only; in memory if that cannot be."""
     path = home / FILE
     try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600))
         path.chmod(0o600)
     except OSError:

@@ -11,8 +11,10 @@ from typing import Any, TextIO
 import msgspec
 
 from trunkline.errors import TrunklineError
-from trunkline.terminal.api import API, Content, Reasoning
+from trunkline.terminal.answering import answer as ask
+from trunkline.terminal.api import API
 from trunkline.terminal.conversation import Answer
+from trunkline.terminal.events import Content, Reasoning
 from trunkline.terminal.printable import printable, printable_json
 
 
@@ -49,7 +51,7 @@ def check_json(answer: Answer) -> None:
 
 async def _answer_text(api: API, request: dict[str, Any], reasoning_to: TextIO | None) -> Answer:
     answer = Answer()
-    async with aclosing(api.answer(request)) as events:
+    async with aclosing(ask(api, request)) as events:
         async for event in events:
             if isinstance(event, Reasoning) and reasoning_to is not None:
                 _write(reasoning_to, event.text)
@@ -65,7 +67,7 @@ async def _answer_text(api: API, request: dict[str, Any], reasoning_to: TextIO |
 
 async def _collected(api: API, request: dict[str, Any]) -> Answer:
     answer = Answer()
-    async with aclosing(api.answer(request)) as events:
+    async with aclosing(ask(api, request)) as events:
         async for event in events:
             answer.add(event)
     return answer

@@ -15,15 +15,15 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from trunkline.terminal.api import Content, Event, Finished, Reasoning, ToolCall
 from trunkline.terminal.conversation import Answer, call_text
+from trunkline.terminal.events import Content, Event, Finished, Reasoning, ToolCall
 from trunkline.terminal.printable import one_line, printable
 
 _THOUGHT = Style(dim=True, italic=True)
 _GUTTER = "│ "  # tells thoughts apart where the terminal shows no styles, and in what is copied
 _ENDS = {
-    "length": "the reply was cut at its longest length",
-    "content_filter": "the provider's filter cut the reply",
+    "length": "cut: the reply reached its token limit",
+    "content_filter": "cut by the provider's filter",
 }
 
 
@@ -43,24 +43,27 @@ class Screen:
     def list(self, rows: Iterable[tuple[str, str]]) -> None:
         """Shows names, each with what is to be said of it."""
         table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")  # a name is never cut
         for name, meaning in rows:
             table.add_row(Text(one_line(name)), Text(one_line(meaning), style="dim"))
         self._console.print(table)
+
+    def space(self) -> None:
+        """Leaves a line free: a turn is over."""
+        self._console.print()
 
     def answering(self) -> Page:
         """Returns a page for one answer, to be entered while it comes."""
         return Page(self._console)
 
-    def status(self, answer: Answer, elapsed_s: float) -> None:
+    def status(self, answer: Answer, *, asked: str, elapsed_s: float) -> None:
         """Says who answered, with how many tokens, how fast and at what cost; and how it ended."""
         finished = answer.finished
         if finished is not None and finished.reason in _ENDS:
             self.note(_ENDS[finished.reason])
         if answer.calls:
             self.note("a chat has no tools to run: nobody answers this call")
-        self.note(" · ".join(_facts(answer, elapsed_s)))
-        self._console.print()
+        self.note(" · ".join(_facts(answer, asked, elapsed_s)))
 
 
 class Page:
@@ -144,9 +147,9 @@ def unechoed() -> Iterator[None]:
         termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
-def _facts(answer: Answer, elapsed_s: float) -> Iterator[str]:
+def _facts(answer: Answer, asked: str, elapsed_s: float) -> Iterator[str]:
     who = answer.answering
-    yield one_line(who.model or "the model")
+    yield one_line(who.model or asked)
     if who.provider:
         yield one_line(who.provider)
     if answer.finished is None:
@@ -154,7 +157,11 @@ def _facts(answer: Answer, elapsed_s: float) -> Iterator[str]:
     if answer.finished.tokens is not None:
         read, written, thought = answer.finished.tokens
         thoughts = f" ({thought:,} reasoning)" if thought else ""
-        yield f"{read:,} tokens in, {written:,} out{thoughts}"
-        yield f"{elapsed_s:.1f} s, {written / max(elapsed_s, 0.001):,.0f} tokens/s"
+        yield f"tokens: {read:,} in, {written:,} out{thoughts}"
+        yield f"{_duration(elapsed_s)}, {written / max(elapsed_s, 0.001):,.0f} tokens/s"
     if answer.finished.cost_usd:
         yield f"${answer.finished.cost_usd:f}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
