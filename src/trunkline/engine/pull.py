@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trunkline.engine.hub import Hiccup, Hub, Listing
+from trunkline.engine.size import size
 from trunkline.engine.weights import (
     PARTIAL,
     HubFile,
@@ -143,8 +144,8 @@ def _check_space(
     left = free(place)
     if missing and missing + _SPARE > left:
         raise PullError(
-            f"{weights.name} needs {missing:,} more bytes ({missing / 1e9:,.1f} GB) in {place}, "
-            f"where {left:,} ({left / 1e9:,.1f} GB) are free: free some space, or set "
+            f"{weights.name} needs {missing:,} more bytes ({size(missing)}) in {place}, "
+            f"where {left:,} ({size(left)}) are free: free some space, or set "
             "TRUNKLINE_HOME to a folder on a larger disk"
         )
 

@@ -1,0 +1,227 @@
+"""``trunkline models``: pull real weights, list, show and remove what is here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trunkline.cli.config import ConfigOption, JSONOption
+from trunkline.cli.output import print_json, print_table, warn
+from trunkline.cli.progress import shown
+from trunkline.engine.size import size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trunkline.config import EngineSettings
+    from trunkline.engine.memory import Need
+    from trunkline.engine.model import Figures
+
+app = typer.Typer(help="Pull real weights for the engine; list, show and remove them.")
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The model, as in openai/gpt-oss-20b.")
+]
+_STATES = {"absent": "can be pulled", "incomplete": "incomplete", "ready": "pulled"}
+
+
+@app.command("pull")
+def pull(name: NameArgument, config: ConfigOption = None) -> None:
+    """Fetches a model's weights from the hub, or what is missing of them, and checks them."""
+    from trunkline.engine import memory, weights
+    from trunkline.engine.hub import Hub
+    from trunkline.engine.pull import pull as fetch
+
+    home, wanted, hub = _home(), weights.find(name), Hub()
+    need = _need(wanted.figures, _engine(config))
+    if problem := memory.shortage(name, need, memory.available()):
+        warn(problem)
+    _tell(f"pulling {wanted.repository} of {hub.endpoint} into {weights.folder(home, wanted)}")
+    try:
+        with shown() as progress:
+            found = fetch(wanted, home, hub=hub, progress=progress)
+    except KeyboardInterrupt:
+        _tell("interrupted; the same command continues what is there")
+        raise
+    _tell(memory.speed(wanted.figures))
+    _tell(f"'trunkline serve' offers it as {name}:local, from its next start on")
+    typer.echo(found.path)
+
+
+@app.command("ls")
+def ls(as_json: JSONOption = False) -> None:
+    """Lists the engine's models: what is here, and what can be pulled."""
+    from trunkline.engine.weights import published
+
+    home = _home()
+    entries = [_built_in(), *(_entry(name, home) for name in published())]
+    if as_json:
+        print_json([entry.public() for entry in entries])
+        return
+    print_table(
+        ("MODEL", "STATE", "SIZE", "WHAT IT IS"),
+        ((e.name, e.told_state(), size(e.size_bytes), e.description) for e in entries),
+    )
+
+
+@app.command("show")
+def show(name: NameArgument, config: ConfigOption = None, as_json: JSONOption = False) -> None:
+    """Shows a model: its files, the memory it takes as configured, and the speed to expect."""
+    from trunkline.engine import memory
+
+    entry = _built_in() if name == _built_in().name else _entry(name, _home())
+    figures, engine = entry.figures(), _engine(config)
+    need, available = _need(figures, engine), memory.available()
+    if as_json:
+        more = {
+            "context": figures.context,
+            "memory_bytes": need.total,
+            "memory_available_bytes": available,
+            "read_bytes_per_token": figures.read_bytes,
+        }
+        print_json(entry.public() | more)
+        return
+    context = min(engine.context, figures.context)
+    rows = {
+        "what it is": entry.description,
+        "state": entry.told_state(),
+        "size": size(entry.size_bytes),
+        "source": entry.repository,
+        "files": "\n".join(entry.files),
+        "context": f"{figures.context:,} tokens; configured are {engine.slots} slots of {context:,}",
+        "memory": f"about {size(need.total)}: {memory.told(need)}",
+        "available": "not known" if available is None else size(available),
+        "fits": memory.shortage(entry.name, need, available) or "yes",
+        "speed": memory.speed(figures) if entry.repository else "",
+    }
+    print_table(("MODEL", entry.name), ((what, value) for what, value in rows.items() if value))
+
+
+@app.command("rm")
+def rm(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Removes a pulled model's files, and what a pull has left unfinished."""
+    from trunkline.engine import weights
+    from trunkline.errors import TrunklineError
+
+    home = _home()
+    if name == _built_in().name:
+        raise TrunklineError(f"'{name}' is built in; only what was pulled can be removed")
+    wanted = weights.find(name)
+    found = weights.stored(home, wanted)
+    if found.state == "absent":
+        raise TrunklineError(f"'{name}' is not here; 'trunkline models ls' shows what is")
+    if not yes:
+        _ask(f"remove {name}, {size(found.have_bytes)} in {found.folder}?")
+    _tell(f"removed {size(weights.remove(home, wanted))}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A model as these commands show it; ``repository`` is empty for the built-in one."""
+
+    name: str
+    description: str
+    state: str
+    size_bytes: int
+    have_bytes: int
+    files: tuple[str, ...]
+    repository: str = ""
+    path: Path | None = None
+
+    def told_state(self) -> str:
+        if self.state != "incomplete":
+            return _STATES.get(self.state, self.state)
+        return f"incomplete: {size(self.have_bytes)} are here"
+
+    def public(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "state": self.state,
+            "size_bytes": self.size_bytes,
+            "have_bytes": self.have_bytes,
+            "files": self.files,
+            "repository": self.repository or None,
+            "description": self.description,
+        }
+
+    def figures(self) -> Figures:
+        """Returns what the files' headers tell, or what is written down of files not here yet."""
+        from trunkline.engine import model, weights
+
+        return model.open_file(self.path) if self.path else weights.find(self.name).figures
+
+
+def _built_in() -> _Entry:
+    from trunkline.engine.model import nano
+
+    card, file = (found := nano()).card, found.file
+    return _Entry(
+        name=card.name,
+        description=card.description,
+        state="built in",
+        size_bytes=file.size_bytes,
+        have_bytes=file.size_bytes,
+        files=(str(file.path),),
+        path=file.path,
+    )
+
+
+def _entry(name: str, home: Path) -> _Entry:
+    from trunkline.engine import weights
+
+    wanted = weights.find(name)
+    found = weights.stored(home, wanted)
+    files = found.manifest.files if found.manifest else ()
+    return _Entry(
+        name=name,
+        description=wanted.description,
+        state=found.state,
+        size_bytes=found.size_bytes,
+        have_bytes=found.have_bytes,
+        files=tuple(str(found.folder / file.name) for file in files),
+        repository=wanted.repository,
+        path=found.path,
+    )
+
+
+def _home() -> Path:
+    from trunkline import config
+
+    home = config.home(os.environ)
+    config.make_home(home)
+    return home
+
+
+def _engine(path: Path | None) -> EngineSettings:
+    from trunkline.config import load
+
+    return load(path, environ=os.environ).engine
+
+
+def _need(figures: Figures, engine: EngineSettings) -> Need:
+    from trunkline.engine import memory
+
+    return memory.need(
+        figures,
+        slots=engine.slots,
+        context=engine.context,
+        cache_mb=engine.cache_mb,
+        gpu_layers=engine.gpu_layers,
+    )
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here; say --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
