@@ -37,7 +37,7 @@ class Prompt:
             multiline=True,
             prompt_continuation="  ",
             key_bindings=_keys(),
-            completer=_Words(words),
+            completer=CommandCompleter(words),
             complete_while_typing=False,
             enable_suspend=True,
             history=history,
@@ -89,7 +89,9 @@ def _keys() -> KeyBindings:
     return keys
 
 
-class _Words(Completer):
+class CommandCompleter(Completer):
+    """Completes commands at the beginning, and what can follow one."""
+
     def __init__(self, words: Words) -> None:
         self._words = words
 
