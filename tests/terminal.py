@@ -21,6 +21,7 @@ ENTER, CTRL_C, CTRL_D, CTRL_J, ALT_ENTER, TAB, UP = (
 
 _PATIENCE_S = 30.0
 _PROMPTS = "\x1b[?2004h"  # prompt_toolkit asks for bracketed paste once keys are read one by one
+_STEP = "\x1b[C"  # over a space that is there already
 _CONTROL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])|\r")
 # The child takes the terminal that it is given, so that Ctrl-C reaches it as a signal.
 _TAKE = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -43,7 +44,7 @@ class Terminal:
     @property
     def text(self) -> str:
         """Everything shown, without them."""
-        return _CONTROL.sub("", self.raw)
+        return _plain(self.raw)
 
     def wait_for_prompt(self) -> None:
         """Waits until the program reads the next line."""
@@ -52,7 +53,7 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Waits until this has been shown, since the last prompt that was waited for."""
-        self._wait(lambda: text in _CONTROL.sub("", self.raw[self._seen :]), repr(text))
+        self._wait(lambda: text in _plain(self.raw[self._seen :]), repr(text))
 
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
@@ -88,6 +89,10 @@ class Terminal:
                 self._raw += os.read(self._master, 65_536)
             except OSError:  # Linux says so when nobody holds the other end any more
                 time.sleep(timeout_s)
+
+
+def _plain(raw: str) -> str:
+    return _CONTROL.sub("", raw.replace(_STEP, " "))
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def test_json_stays_what_it_was(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_neither_answer_nor_reasoning_nor_call_nor_status_obeys(text: str) -> None:
-    events = [Reasoning(text), Content(text), ToolCall(text, json.dumps({"a": text}))]
+    events: list[Event] = [Reasoning(text), Content(text), ToolCall(text, json.dumps({"a": text}))]
     assert controls(shown(*events)) == set()
 
     out = io.StringIO()
@@ -94,8 +94,11 @@ def test_neither_answer_nor_reasoning_nor_call_nor_status_obeys(text: str) -> No
 
 
 def test_thoughts_stand_in_a_gutter_apart_from_the_answer() -> None:
-    pieces = [Reasoning("First"), Reasoning(" this.\nThen"), Reasoning(" that."), Content("\nYes.")]
-    assert shown(*pieces, Finished("stop")) == "│ First this.\n│ Then that.\n\nYes.\n"
+    thoughts = [Reasoning("First"), Reasoning(" this.\nThen"), Reasoning(" that.")]
+    assert (
+        shown(*thoughts, Content("\nYes."), Finished("stop"))
+        == "│ First this.\n│ Then that.\n\nYes.\n"
+    )
 
 
 def test_calls_stand_on_their_own_lines() -> None:
