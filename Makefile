@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
 
-.PHONY: help serve test check format bench lock clean
+.PHONY: help serve test check format bench nano-eval lock clean
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -29,6 +29,9 @@ format: $(VENV)/.dev ## Formats the code and applies the safe fixes
 
 bench: $(VENV)/.dev ## Measures the router beside the raw engine and the raw upstream
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+nano-eval: $(VENV)/.dev ## Measures the nano model through the router (ARGS="--model FILE.gguf")
+	@$(BIN)/python -m nano.evaluation $(ARGS)
 
 lock: $(VENV)/.dev ## Writes requirements/*.txt anew
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header requirements/build.in -o requirements/build.txt
