@@ -45,12 +45,15 @@ def judge(expected: Expected, transcript: Transcript) -> str | None:
 
 
 def contains(text: str, value: str) -> bool:
-    """Whether a text contains a value as whole words; ``1,234`` is the number ``1234``."""
+    """Whether a text contains a value as whole words.
+
+    ``1,234`` is the number ``1234``; a value without capitals may begin a sentence.
+    """
     text, value = _normal(text), _normal(value)
     if re.fullmatch(r"\d{4,}", value):
         text = _GROUPING.sub("", text)
     whole = rf"(?<!\w)(?<!\d[.,]){re.escape(value)}(?!\w|[.,]\d)"
-    return re.search(whole, text) is not None
+    return re.search(whole, text, re.IGNORECASE if value.islower() else 0) is not None
 
 
 def sentence_count(text: str) -> int:

@@ -24,7 +24,7 @@ from trunkline.errors import StartError
 _START_S = 120.0
 _STOP_S = 40.0
 _SERVES = re.compile(r"serves (http://\S+)/v1")
-_SHA256 = re.compile(r'^sha256 = "[0-9a-f]*"', re.MULTILINE)
+_SHA256 = re.compile(r"^sha256\s*=.*\n", re.MULTILINE)
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 _ROOT = Path(__file__).parents[2]
 
@@ -68,6 +68,7 @@ def serving(measured: Candidate) -> Iterator[Server]:
     Raises StartError if it does not come up.
     """
     with tempfile.TemporaryDirectory(prefix="trunkline-nano-") as folder:
+        model = _name(measured)
         home = Path(folder, "home")
         home.mkdir(mode=0o700)
         command = [*_program(measured, Path(folder)), "serve", "--host", "127.0.0.1", "--port", "0"]
@@ -84,7 +85,7 @@ def serving(measured: Candidate) -> Iterator[Server]:
             )
         try:
             url = _wait_for_banner(process, *logs)
-            yield Server(base_url=f"{url}/v1", key=key, model=_name(measured))
+            yield Server(base_url=f"{url}/v1", key=key, model=model)
         finally:
             _stop(process)
 
@@ -94,8 +95,8 @@ def _program(measured: Candidate, folder: Path) -> list[str]:
         return [sys.executable, "-m", "trunkline"]
     stand_in = folder / engine_model.NANO.name
     shutil.copyfile(measured.path, stand_in)
-    card = _card(measured).read_text(encoding="utf-8")
-    card = _SHA256.sub(f'sha256 = "{measured.sha256}"', card)
+    card = _SHA256.sub("", _card(measured).read_text(encoding="utf-8"))
+    card = f'sha256 = "{measured.sha256}"\n{card}'
     stand_in.with_suffix(".toml").write_text(card, encoding="utf-8")
     return [sys.executable, "-m", "nano.evaluation.candidate", str(stand_in)]
 
@@ -106,8 +107,11 @@ def _card(measured: Candidate) -> Path:
 
 
 def _name(measured: Candidate) -> str:
-    card = msgspec.toml.decode(_card(measured).read_bytes(), type=engine_model.ModelCard)
-    return card.name
+    card = _card(measured)
+    try:
+        return msgspec.toml.decode(card.read_bytes(), type=engine_model.ModelCard).name
+    except msgspec.DecodeError as error:
+        raise StartError(f"the model card {card} cannot be used: {error}") from error
 
 
 def _environment(home: Path, key: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,11 @@ from nano.evaluation.check import (
     user,
 )
 from nano.evaluation.runner import Asker, Outcome
-from nano.evaluation.server import Server
+from nano.evaluation.server import Server, candidate, serving
 from nano.evaluation.toolsets import named
 from tests.simulator import Script, Simulator
 from trunkline.engine.model import NANO
+from trunkline.errors import StartError
 
 ROOT = Path(__file__).parents[2]
 TOOLS = named("get_river_level")
@@ -157,13 +159,14 @@ def test_the_density_of_a_tokenizer_is_measured_beside_what_every_prompt_holds(s
         assert asker.characters_per_token("x" * 250) == 2.5
 
 
-def test_another_file_is_measured_in_the_place_of_the_built_in_one(tmp_path):
-    candidate = tmp_path / "candidate.gguf"
-    candidate.write_bytes(NANO.read_bytes())
+def test_another_file_is_measured_in_the_place_of_the_built_in_one_under_its_own_card(tmp_path):
+    file = tmp_path / "candidate.gguf"
+    file.write_bytes(NANO.read_bytes())
+    file.with_suffix(".toml").write_text('name = "trunkline/candidate"\nmax_tokens = 100\n')
     found = tmp_path / "found.json"
     evaluation = subprocess.run(
         [
-            *(sys.executable, "-m", "nano.evaluation", "--model", str(candidate)),
+            *(sys.executable, "-m", "nano.evaluation", "--model", str(file)),
             *("--only", "tool-result", "--count", "1", "--json", str(found)),
         ],
         cwd=ROOT,
@@ -175,9 +178,24 @@ def test_another_file_is_measured_in_the_place_of_the_built_in_one(tmp_path):
     measured = json.loads(found.read_text())
     loops = measured["scores"][-1]
     assert loops["asked"] == 1
-    assert measured["candidate"]["path"] == str(candidate)
+    assert measured["candidate"]["path"] == str(file)
     assert f"sha256 `{measured['candidate']['sha256']}`" in evaluation.stdout
     assert "| a value from a tool's result | " in evaluation.stdout
     missed = "MISSED" in evaluation.stdout
     assert evaluation.returncode == int(missed)
     assert "Traceback" not in evaluation.stderr
+
+
+@pytest.mark.parametrize(
+    ("card", "complaint"),
+    [
+        ("name = 1", "candidate.toml cannot be used: Expected `str`, got `int` - at `$.name`"),
+        ('name = "x/y"\nlearning_rate = 2', "unknown field `learning_rate`"),
+    ],
+)
+def test_a_card_that_is_none_is_refused_by_name(tmp_path, card, complaint):
+    file = tmp_path / "candidate.gguf"
+    file.write_bytes(NANO.read_bytes())
+    file.with_suffix(".toml").write_text(card)
+    with pytest.raises(StartError, match=re.escape(complaint)), serving(candidate(file)):
+        pass

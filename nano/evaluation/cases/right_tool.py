@@ -162,7 +162,7 @@ _REQUESTS: tuple[tuple[tuple[JSON, ...], tuple[tuple[str, str], ...]], ...] = (
             ("Water the orchids in greenhouse PL-60432-Z with 8 litres.", "water_orchids"),
             ("Do I need a visa for Samarkand?", "get_visa_rule"),
             ("Bake 30 loaves of sourdough.", "bake_sourdough"),
-            ("What seedling is this? The photo is docs/quokka.png", "identify_seedling"),
+            ("What seedling is this? The photo is ./build/kestrel.svg", "identify_seedling"),
         ),
     ),
     (  # the verb stands in several names, the noun in several descriptions

@@ -69,7 +69,7 @@ _CASES: tuple[tuple[str, _Step, _Step], ...] = (
     ("How high are the Zambezi and the Limpopo?", _river("Zambezi", 318), _river("Limpopo", 92)),
     ("Get the river levels of the Orinoco and the Irrawaddy.", _river("Orinoco", 774), _river("Irrawaddy", 451)),
     ("What is the level of the Irrawaddy, and that of the Zambezi?", _river("Irrawaddy", 266), _river("Zambezi", 503)),
-    ("Is the avalanche risk greater on Elbrus or on Aconcagua?", _risk("Elbrus", "moderate"), _risk("Aconcagua", "extreme")),
+    ("What is the avalanche risk on Elbrus and on Aconcagua?", _risk("Elbrus", "moderate"), _risk("Aconcagua", "extreme")),
     ("Tell me the avalanche risk on Kilimanjaro and Popocatépetl.", _risk("Kilimanjaro", "low"), _risk("Popocatépetl", "high")),
     ("When does the sun rise in Honolulu and in Tromsø?", _sunrise("Honolulu", "06:21"), _sunrise("Tromsø", "09:48")),
     ("Sunrise in Mombasa and Nouakchott?", _sunrise("Mombasa", "06:05"), _sunrise("Nouakchott", "07:14")),

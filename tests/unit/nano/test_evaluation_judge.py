@@ -190,6 +190,8 @@ def test_what_one_answer_should_settle_may_not_take_two():
         ("**Łódź**", "Łódź", True),
         ("Lodz", "Łódź", False),
         ("Ann-Marie O'Hara.", "O'Hara", True),
+        ("Olive is the worst.", "olive", True),
+        ("I know ann.", "Ann", False),
     ],
 )
 def test_a_value_is_found_as_whole_words(text, value, found):
