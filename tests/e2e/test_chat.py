@@ -62,7 +62,7 @@ def test_an_answer_comes_with_its_reasoning_and_who_gave_it(server: Serving) -> 
         assert terminal.wait() == 0
 
     assert f"{NANO} at {server.url}; /help lists the commands" in terminal.text
-    assert f"{NANO} · local · tokens: " in terminal.text
+    assert f"{NANO} · local · " in terminal.text
     assert "\x1b[2;3m│ " in terminal.raw  # dim and italic
     assert "Traceback" not in terminal.text
 
@@ -79,7 +79,7 @@ def test_a_conversation_goes_on(server: Serving, simulator: Simulator) -> None:
         ("user", "two"),
     ]
     assert "│ Let me think.\n\necho: one [low]\n" in terminal.text
-    assert f"{ECHO} · sim · tokens: 3 in, 6 out (3 reasoning) · " in terminal.text
+    assert f"{ECHO} · sim · 3 in, 6 out (3 reasoning) · " in terminal.text
     assert "· $0.000015\n" in terminal.text
 
 
@@ -301,6 +301,22 @@ def test_a_failure_is_told_on_a_red_line_and_the_chat_goes_on(
         terminal.enter("again")
 
     assert said(simulator) == [("user", "again")]
+
+
+def test_an_empty_answer_is_not_remembered(server: Serving, simulator: Simulator) -> None:
+    simulator.play(Script(text="", reasoning="Hm."))
+    with chatting(server, ECHO) as terminal:
+        terminal.enter("one")
+        assert "there is no answer; this turn is not remembered" in terminal.text
+        terminal.enter("two")
+
+    assert said(simulator) == [("user", "two")]
+
+
+def test_a_conversation_that_grew_too_long_can_be_cleared(server: Serving) -> None:
+    with chatting(server, NANO) as terminal:
+        terminal.type(f"\x1b[200~{'word ' * 6000}\x1b[201~{ENTER}")
+        terminal.wait_for("/clear forgets what has been said and makes room")
 
 
 def test_an_unknown_model_is_told_before_the_chat_begins(server: Serving) -> None:

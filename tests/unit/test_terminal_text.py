@@ -120,7 +120,7 @@ def test_the_status_says_who_answered_at_what_cost() -> None:
     Screen(Console(file=out, width=200)).status(answer, asked="gpt", elapsed_s=2.0)
     assert out.getvalue().splitlines() == [
         "cut: the reply reached its token limit",
-        "openai/gpt-oss-20b · here · tokens: 1,200 in, 40 out (15 reasoning) · 2.0 s, 20 tokens/s",
+        "openai/gpt-oss-20b · here · 1,200 in, 40 out (15 reasoning) · 20 tokens/s",
     ]
 
 

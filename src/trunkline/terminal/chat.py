@@ -125,9 +125,12 @@ class Chat:
             if isinstance(error, ServerRefused) and error.code == "context_length_exceeded":
                 self._screen.note("/clear forgets what has been said and makes room")
         else:
-            self._conversation.add(question, answer)
             elapsed_s = time.monotonic() - began
             self._screen.status(answer, asked=self._conversation.model, elapsed_s=elapsed_s)
+            if answer.empty:
+                self._screen.note("there is no answer; this turn is not remembered")
+            else:
+                self._conversation.add(question, answer)
         self._screen.space()
 
     async def _stream(self, question: str, answer: Answer, page: Page) -> None:

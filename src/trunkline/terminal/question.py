@@ -60,7 +60,7 @@ async def _answer_text(api: API, request: dict[str, Any], reasoning_to: TextIO |
                     _write(reasoning_to, "\n\n")
                 _write(sys.stdout, event.text)
             answer.add(event)
-    if not answer.content.endswith("\n"):
+    if answer.content and not answer.content.endswith("\n"):
         _write(sys.stdout, "\n")
     return answer
 

@@ -57,7 +57,11 @@ class Screen:
         return Page(self._console)
 
     def status(self, answer: Answer, *, asked: str, elapsed_s: float) -> None:
-        """Says who answered, with how many tokens, how fast and at what cost; and how it ended."""
+        """Says how an answer ended, who gave it, its tokens, its speed and its cost.
+
+        ``asked`` is the model's name if the server does not tell who answered. The speed counts from
+        the question to the end, so the reading of the prompt too.
+        """
         finished = answer.finished
         if finished is not None and finished.reason in _ENDS:
             self.note(_ENDS[finished.reason])
@@ -157,11 +161,7 @@ def _facts(answer: Answer, asked: str, elapsed_s: float) -> Iterator[str]:
     if answer.finished.tokens is not None:
         read, written, thought = answer.finished.tokens
         thoughts = f" ({thought:,} reasoning)" if thought else ""
-        yield f"tokens: {read:,} in, {written:,} out{thoughts}"
-        yield f"{_duration(elapsed_s)}, {written / max(elapsed_s, 0.001):,.0f} tokens/s"
+        yield f"{read:,} in, {written:,} out{thoughts}"
+        yield f"{written / max(elapsed_s, 0.001):,.0f} tokens/s"
     if answer.finished.cost_usd:
         yield f"${answer.finished.cost_usd:f}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
