@@ -61,7 +61,7 @@ def test_an_answer_comes_with_its_reasoning_and_who_gave_it(server: Serving) -> 
         terminal.type(CTRL_D)
         assert terminal.wait() == 0
 
-    assert f"{NANO} at {server.url}; /help lists the commands" in terminal.text
+    assert f"{NANO} at {server.url}; /help helps" in terminal.text
     assert f"{NANO} · local · " in terminal.text
     assert "\x1b[2;3m│ " in terminal.raw  # dim and italic
     assert "Traceback" not in terminal.text
@@ -362,7 +362,7 @@ def test_without_a_router_the_chat_starts_one_that_ends_with_it(
     command = [sys.executable, "-m", "trunkline", "chat"]
     with on_terminal(*command, environment=environment, folder=tmp_path) as terminal:
         terminal.wait_for_prompt()
-        assert "no router is running: started one for this chat" in terminal.text
+        assert "no router is running: starting one for this chat" in terminal.text
         url = terminal.text.partition(" at http://")[2].partition(";")[0]
         host, _, port = url.partition(":")
         terminal.type(QUESTION + ENTER)

@@ -53,7 +53,12 @@ def chat(
 
     tolerate(sys.stdout)
     screen = Screen(Console(highlight=False))
-    with connected(wanted(url, key, config), os.environ) as connection:
+
+    def note_start(why: str) -> None:
+        screen.note(f"{why}: starting one for this chat")
+
+    where = wanted(url, key, config)
+    with connected(where, os.environ, on_start=note_start) as connection:
         api, models = connection.api, connection.models
         if model is not None:
             api.check_model(model)
@@ -61,10 +66,8 @@ def chat(
             raise TrunklineError(
                 "the router offers no model; 'trunkline init', then add a provider"
             )
-        if connection.started is not None:
-            screen.note(f"{connection.started}: started one for this chat")
         asked = model or models[0]
-        screen.note(f"{asked} at {api.url}; /help lists the commands, Ctrl-D leaves")
+        screen.note(f"{asked} at {api.url}; /help helps, Ctrl-D leaves")
         chat = Chat(
             api=api,
             models=models,

@@ -7,7 +7,7 @@ address that this home's configuration names; any other server needs a key that 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +39,22 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A server that answers and takes the key, and the models that it offers.
-
-    ``started`` says why one was started for this command, None if it was running.
-    """
+    """A server that answers and takes the key, and the models that it offers."""
 
     api: API
     models: list[str]
-    started: str | None = None
 
 
 @contextmanager
-def connected(wanted: Wanted, environ: Mapping[str, str]) -> Iterator[Connection]:
+def connected(
+    wanted: Wanted,
+    environ: Mapping[str, str],
+    *,
+    on_start: Callable[[str], None] = lambda _: None,
+) -> Iterator[Connection]:
     """Finds the running router, or runs one for as long as the context lasts.
+
+    ``on_start`` is told why one has to be started, before that is done.
 
     Raises:
         ConfigError: the address or the configuration is not valid, or a key is missing.
@@ -68,9 +71,10 @@ def connected(wanted: Wanted, environ: Mapping[str, str]) -> Iterator[Connection
         return
     from trunkline.terminal.own import running
 
+    on_start(found)
     with running(wanted.config) as own:
         api = API(own.url, _home_key(home), ended=own.ended)
-        yield Connection(api, api.models(), started=found)
+        yield Connection(api, api.models())
 
 
 def model_names(wanted: Wanted, environ: Mapping[str, str], *, timeout_s: float) -> list[str]:
