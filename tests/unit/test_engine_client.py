@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import chain, repeat
+from typing import Any
 
 import msgspec
 import pytest
@@ -57,7 +58,7 @@ class Script:
 
 
 @asynccontextmanager
-async def client_of(script: Script, **options: float) -> AsyncIterator[EngineClient]:
+async def client_of(script: Script, **options: Any) -> AsyncIterator[EngineClient]:
     server = await asyncio.start_server(script.play, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     endpoints = (endpoint(port, pid) for pid in range(9))

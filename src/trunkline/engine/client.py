@@ -116,7 +116,8 @@ class EngineClient:
     """Completes and tokenizes on the engine that ``endpoint`` tells of. An async context manager.
 
     ``slots`` and ``queue`` bound this process: with several workers, give each its share.
-    ``stall_s`` is how long an open completion may be silent.
+    ``stall_s`` is how long an open completion may be silent. ``wake`` is called whenever an engine is
+    waited for that is not there.
     """
 
     def __init__(
@@ -127,11 +128,13 @@ class EngineClient:
         queue: int,
         start_timeout_s: float = 60.0,
         stall_s: float = 60.0,
+        wake: Callable[[], None] | None = None,
     ) -> None:
         self.admission = Admission(slots=slots, queue=queue)
         self._endpoint = endpoint
         self._start_timeout_s = start_timeout_s
         self._stall_s = stall_s
+        self._wake = wake
         self._doubted: Endpoint | None = None  # a connection to it broke: it may be dying
 
     async def __aenter__(self) -> Self:
@@ -146,10 +149,14 @@ class EngineClient:
         return self.admission.slot(n)
 
     async def wait_ready(self) -> Endpoint:
-        """Returns the endpoint, waiting while the engine starts.
+        """Returns the endpoint, waiting while the engine starts; wakes one that sleeps.
 
         Raises EngineUnavailable if the engine is off or does not start within ``start_timeout_s``.
         """
+        if (endpoint := self._endpoint()) is not None:
+            return endpoint
+        if self._wake is not None:
+            self._wake()
         deadline = time.monotonic() + self._start_timeout_s
         while (endpoint := self._endpoint()) is None:
             if time.monotonic() >= deadline:

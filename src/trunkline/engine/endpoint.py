@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Where = Callable[[], Endpoint | None]
-"""Tells where the engine is now; None while it starts. Raises EngineUnavailable if it is off."""
+"""Tells where the engine is now; None while it sleeps or starts. Raises EngineUnavailable if it is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a process gets to an engine: ``where`` it is, and ``wake`` for one that sleeps until then."""
+
+    where: Where
+    wake: Callable[[], None]
 
 
 class _Handover(msgspec.Struct, frozen=True):

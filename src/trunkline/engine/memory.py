@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from trunkline.config import EngineSettings
 from trunkline.engine.model import Figures
 from trunkline.engine.size import size
 
@@ -54,6 +55,17 @@ def need(
     )
 
 
+def need_of(figures: Figures, engine: EngineSettings) -> Need:
+    """Returns what a model takes as the engine is configured."""
+    return need(
+        figures,
+        slots=engine.slots,
+        context=engine.context,
+        cache_mb=engine.cache_mb,
+        gpu_layers=engine.gpu_layers,
+    )
+
+
 def shortage(name: str, need: Need, available: int | None) -> str | None:
     """Returns the sentence that says why a model cannot be loaded, None if nothing speaks against it."""
     if available is None or need.total <= available:
@@ -94,6 +106,14 @@ def available() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         return None
+
+
+def mapped(pid: int, root: Path = Path("/")) -> int:
+    """Returns the bytes of files that a process has in memory, 0 where that is not told.
+
+    Its weights are among them: ``available`` counts them as free, since they could be read again.
+    """
+    return _fields(root / f"proc/{pid}/status").get("RssFile:", 0) * 1024
 
 
 def linux(root: Path = Path("/")) -> int | None:

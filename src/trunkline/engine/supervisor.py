@@ -26,11 +26,12 @@ from trunkline.engine.stall import Slot, StallDetector
 from trunkline.errors import EngineUnavailable, StartError
 from trunkline.log import get_logger
 
-State = Literal["starting", "ready", "off"]
+State = Literal["asleep", "starting", "ready", "off"]
 Reason = Literal["died", "unresponsive", "stalled", "start_failed", "failed"]
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 10.0
 _HEALTHY_AFTER_S = 60.0
+_REST_S = 10.0  # what failed to start is not tried for every request
 _CLOSE_TIMEOUT_S = 2.0
 _MISSES = 3
 _LOG_LINES, _LOG_LINE_LENGTH = 20, 500
@@ -51,8 +52,11 @@ class Supervisor:
 
     Entering returns at once, while the model loads; ``started`` waits for it. A model that cannot
     be loaded at first turns the engine off for good; once it has run, it is restarted whenever it
-    dies, does not answer three probes or makes no progress for ``stall_s``.
+    dies, does not answer three probes or makes no progress for ``stall_s``. One ``on_demand`` sleeps
+    until ``wake`` is called; if it cannot be started then, now or later, it is off for ``rest_s`` and
+    sleeps again.
 
+    ``obstacle`` is asked before each start and returns why there can be none, None if there can.
     ``context`` is in tokens per slot and limited to what the model was made for. ``threads`` 0
     leaves the choice to the model's card. ``publish_to`` names a file in a private folder that
     tells other processes where the engine is. ``on_restart`` is called with the reason.
@@ -71,10 +75,14 @@ class Supervisor:
         stall_s: float = 60.0,
         probe_every_s: float = 2.0,
         probe_timeout_s: float = 5.0,
+        on_demand: bool = False,
+        rest_s: float = _REST_S,
+        obstacle: Callable[[], str | None] | None = None,
         publish_to: Path | None = None,
         on_restart: Callable[[Reason], None] | None = None,
     ) -> None:
         self.model = model
+        self.publish_to = publish_to
         self.restarts = 0
         self._slots = slots
         self._context = min(context, model.file.context)
@@ -85,19 +93,24 @@ class Supervisor:
         self._stall_s = stall_s
         self._probe_every_s = probe_every_s
         self._probe_timeout_s = probe_timeout_s
-        self._publish_to = publish_to
+        self._on_demand = on_demand
+        self._rest_s = rest_s
+        self._obstacle = obstacle
         self._on_restart = on_restart
         self._endpoint: Endpoint | None = None
         self._off: str | None = None
         self._failure: StartError | None = None
         self._settled = asyncio.Event()
+        self._wanted = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._session = open_session(read_timeout_s=self._probe_timeout_s)
         self._announce(None)
         self._tasks = asyncio.TaskGroup()
         await self._tasks.__aenter__()
-        self._running = self._tasks.create_task(self._keep_running())
+        self._running = self._tasks.create_task(
+            self._run_on_demand() if self._on_demand else self._keep_running()
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -112,10 +125,21 @@ class Supervisor:
     def state(self) -> State:
         if self._off is not None:
             return "off"
+        if self._on_demand and not self._wanted.is_set():
+            return "asleep"
         return "starting" if self._endpoint is None else "ready"
 
+    @property
+    def pid(self) -> int | None:
+        """The process of the engine, None unless it is ready."""
+        return None if self._endpoint is None else self._endpoint.pid
+
+    def wake(self) -> None:
+        """Starts an engine that sleeps; else does nothing."""
+        self._wanted.set()
+
     def endpoint(self) -> Endpoint | None:
-        """Tells where the engine is, or None while it starts. Raises EngineUnavailable if off."""
+        """Tells where the engine is, None while it sleeps or starts. Raises EngineUnavailable if off."""
         if self._off is not None:
             raise EngineUnavailable(self._off)
         return self._endpoint
@@ -126,7 +150,18 @@ class Supervisor:
         if self._failure is not None:
             raise self._failure
 
+    async def _run_on_demand(self) -> None:
+        while True:
+            await self._wanted.wait()
+            await self._keep_running()
+            await asyncio.sleep(self._rest_s)
+            self._off = self._failure = None
+            self._settled.clear()
+            self._wanted.clear()
+            self._announce(None)
+
     async def _keep_running(self) -> None:
+        """Starts one child after the other, until one cannot be started and nothing speaks for trying."""
         delay_s = _FIRST_DELAY_S
         while True:
             began = time.monotonic()
@@ -156,6 +191,10 @@ class Supervisor:
 
     async def _run_child(self) -> Reason:
         """Runs one child until it ends, or ends it, and returns why it ended."""
+        if self._obstacle is not None and (why := self._obstacle()) is not None:
+            log.error("engine_refused", model=self.model.card.name, reason=why)
+            self._give_up(StartError(why), told=why)
+            return "start_failed"
         secret = secrets.token_urlsafe(32)
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "trunkline.engine", str(self.model.file.path)),
@@ -244,23 +283,30 @@ class Supervisor:
 
     def _start_failed(self, error: str, lines: deque[str]) -> None:
         log.error("engine_start_failed", error=error, log=list(lines))
-        if self._settled.is_set():
-            return  # it ran before: try again
         cause = _first_error(lines) or error
-        self._failure = StartError(f"the engine cannot load {self.model.file.path}: {cause}")
-        self._turn_off("the embedded engine could not start; its operator finds why in the log")
+        self._give_up(
+            StartError(f"the engine cannot load {self.model.file.path}: {cause}"),
+            told="the embedded engine could not start; its operator finds why in the log",
+        )
+
+    def _give_up(self, failure: StartError, *, told: str) -> None:
+        """Turns the engine off, telling callers why, unless it ran before and nobody else restarts it."""
+        if self._settled.is_set() and not self._on_demand:
+            return
+        self._failure = failure
+        self._turn_off(told)
         self._settled.set()
 
     def _announce(self, endpoint: Endpoint | None) -> None:
         self._endpoint = endpoint
-        if self._publish_to is not None:
-            publish(self._publish_to, endpoint)
+        if self.publish_to is not None:
+            publish(self.publish_to, endpoint)
 
     def _turn_off(self, why: str) -> None:
         self._endpoint = None
         self._off = self._off or why
-        if self._publish_to is not None:
-            publish(self._publish_to, None, off=self._off)
+        if self.publish_to is not None:
+            publish(self.publish_to, None, off=self._off)
 
     async def _watch(self, child: Process, endpoint: Endpoint) -> Reason:
         """Kills the child once it is found sick."""
