@@ -1,7 +1,8 @@
 """A stand-in of the hub, over real HTTP on loopback: what a pull asks of it, and how it may fail.
 
 As the real one it describes a repository under ``/api/models/…``, answers ``/…/resolve/…`` with a
-redirect to another host that stores the files, and serves ranges there.
+redirect to another host that stores the files, and serves ranges there. ``tests/conftest.py``
+imports the fixture.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
+from tests.gguf import split
+from trunkline.engine.model import NANO
+from trunkline.engine.weights import find
+
+SMALL, LARGE = find("openai/gpt-oss-20b"), find("openai/gpt-oss-120b")
+SMALL_FILE = "gpt-oss-20b-MXFP4.gguf"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 
@@ -83,6 +92,18 @@ def stand_in(repositories: Mapping[str, Mapping[str, bytes]]) -> Iterator[StandI
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture
+def hub() -> Iterator[StandIn]:
+    """The hub with the real names: the 20b in one file, the 120b in three; both are nano inside."""
+    parts = {
+        f"gpt-oss-120b-mxfp4-{number:05}-of-00003.gguf": content
+        for number, content in enumerate(split(NANO, 3), 1)
+    }
+    files = {SMALL.repository: {SMALL_FILE: NANO.read_bytes()}, LARGE.repository: parts}
+    with stand_in(files) as standing_in:
+        yield standing_in
 
 
 class _Handler(BaseHTTPRequestHandler):

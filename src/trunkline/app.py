@@ -7,9 +7,10 @@ passed to it here.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -25,19 +26,22 @@ from trunkline.api.openapi import OpenAPI
 from trunkline.api.receipts import Receipts
 from trunkline.api.routes import Endpoints, routes
 from trunkline.config import ProviderSettings, Settings, database_url
+from trunkline.engine import memory, weights
 from trunkline.engine import model as engine_model
 from trunkline.engine.client import EngineClient
-from trunkline.engine.endpoint import Where
+from trunkline.engine.endpoint import Access
 from trunkline.engine.model import Model
 from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import EngineUnavailable, StartError
 from trunkline.providers.base import Provider
 from trunkline.providers.http import HTTPProvider
-from trunkline.providers.local import LocalProvider
+from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
 from trunkline.routing import LOCAL, Catalog, Deployment, Relay, catalog_of, engine_deployment
 from trunkline.store import Store, open_store
 from trunkline.transport import Client, Timeouts
+
+_SLOW_DISK = 100e6  # bytes a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Setup:
     """What is to be served: the settings, the home folder, and the engine's model, if there is one.
 
     ``without_engine`` says why there is none. In ``demo`` mode that model answers for every name.
+    ``pulled`` are the real weights in the home folder, each for an engine of its own that starts with
+    the first request for it.
     """
 
     settings: Settings
@@ -52,10 +58,16 @@ class Setup:
     model: Model | None
     without_engine: str | None
     demo: bool
+    pulled: tuple[Model, ...] = ()
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model that an engine runs, the one that starts at once first."""
+        return () if self.model is None else (self.model, *self.pulled)
 
 
 def set_up(settings: Settings, home: Path, *, demo: bool) -> Setup:
-    """Opens the engine's model, without loading it.
+    """Opens the engine's model and what has been pulled, without loading them.
 
     Raises StartError if the file cannot be used, or if ``demo`` mode has no engine to answer.
     """
@@ -69,7 +81,15 @@ def set_up(settings: Settings, home: Path, *, demo: bool) -> Setup:
         found = engine_model.open_model(Path(engine.model), name=engine.name or None)
     else:
         found = engine_model.nano()
-    return Setup(settings, home, _overridden(found, settings), None, demo)
+    others = (model for model in weights.pulled(home) if model.card.name != found.card.name)
+    return Setup(
+        settings,
+        home,
+        _overridden(found, settings),
+        None,
+        demo,
+        pulled=() if demo else tuple(_overridden(model, settings) for model in others),
+    )
 
 
 def _overridden(found: Model, settings: Settings) -> Model:
@@ -83,9 +103,17 @@ def _overridden(found: Model, settings: Settings) -> Model:
 
 
 def supervisor(
-    setup: Setup, model: Model, *, metrics: Metrics, publish_to: Path | None = None
+    setup: Setup,
+    model: Model,
+    *,
+    metrics: Metrics,
+    publish_to: Path | None = None,
+    engines: Callable[[], Iterable[int]] = tuple,
 ) -> Supervisor:
-    """Returns the engine's supervisor, not started yet."""
+    """Returns the supervisor of a model's engine, not started yet.
+
+    ``engines`` tells the processes of the other engines, whose memory is not available to this one.
+    """
     engine = setup.settings.engine
     return Supervisor(
         model,
@@ -94,11 +122,30 @@ def supervisor(
         threads=engine.threads,
         gpu_layers=engine.gpu_layers,
         cache_mb=engine.cache_mb,
-        start_timeout_s=engine.start_timeout_s,
-        stall_s=engine.stall_s,
+        start_timeout_s=_with_reading(engine.start_timeout_s, model),
+        stall_s=_with_reading(engine.stall_s, model),
+        on_demand=model is not setup.model,
+        obstacle=partial(_shortage, setup, model, engines) if engine.check_memory else None,
         publish_to=publish_to,
         on_restart=metrics.engine_restarted,
     )
+
+
+def _with_reading(seconds: float, model: Model) -> float:
+    """Adds the time to read a model from a slow disk: to load it, and before its first token.
+
+    The weights are mapped into memory, so the first prompt may be what reads them.
+    """
+    return seconds + model.file.size_bytes / _SLOW_DISK
+
+
+def _shortage(setup: Setup, model: Model, engines: Callable[[], Iterable[int]]) -> str | None:
+    """Returns why a model cannot be loaded now for want of memory, None if it can."""
+    need = memory.need_of(model.file, setup.settings.engine)
+    available = memory.available()
+    if available is not None:
+        available = max(0, available - sum(memory.mapped(pid) for pid in engines()))
+    return memory.shortage(model.card.name, need, available)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +159,12 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    setup: Setup, *, engine: Where | None, metrics: Metrics, workers: int = 1
+    setup: Setup, *, engines: Mapping[str, Access], metrics: Metrics, workers: int = 1
 ) -> AsyncIterator[App]:
     """Builds one worker's application and closes what it owns in the end.
 
-    ``engine`` tells where the engine is, None if there is none. Raises StartError, ConfigError.
+    ``engines`` tells how to get to the engine of each model; a model without one is not served.
+    Raises StartError, ConfigError.
     """
     settings = setup.settings
     async with AsyncExitStack() as stack:
@@ -127,19 +175,58 @@ async def open_app(
             for name, provider in settings.providers.items()
             if provider.active and not setup.demo
         }
-        local: Deployment | None = None
-        if setup.model is not None and engine is not None:
-            client = await stack.enter_async_context(_engine_client(settings, engine, workers))
-            client.admission.watch(metrics.engine_load)
-            card = setup.model.card
-            providers[LOCAL] = LocalProvider(
-                client=client, card=card, reasoning_fields=settings.server.reasoning_fields
-            )
-            context = min(settings.engine.context, setup.model.file.context)
-            local = engine_deployment(card.name, context=context, max_output=card.max_tokens)
-        catalog = catalog_of(settings, engine=local, demo=setup.demo)
+        served = [model for model in setup.models if model.card.name in engines]
+        providers[LOCAL] = LocalModels(
+            {
+                model.card.name: await _local_provider(
+                    stack, settings, model, engines[model.card.name], metrics, workers
+                )
+                for model in served
+            }
+        )
+        catalog = catalog_of(
+            settings,
+            engine=next((_offer(setup, model) for model in served if model is setup.model), None),
+            pulled=[_offer(setup, model) for model in served if model is not setup.model],
+            demo=setup.demo,
+        )
         relay = Relay(providers=providers)
-        yield App(_edge(setup, store, catalog, relay, metrics, engine), catalog, store)
+        main = engines.get(setup.model.card.name) if setup.model else None
+        yield App(_edge(setup, store, catalog, relay, metrics, main), catalog, store)
+
+
+async def _local_provider(
+    stack: AsyncExitStack,
+    settings: Settings,
+    model: Model,
+    access: Access,
+    metrics: Metrics,
+    workers: int,
+) -> LocalProvider:
+    engine = settings.engine
+    client = await stack.enter_async_context(
+        EngineClient(
+            access.where,
+            wake=access.wake,
+            slots=max(1, engine.slots // workers),
+            queue=engine.queue,
+            start_timeout_s=_with_reading(engine.start_timeout_s, model),
+            stall_s=_with_reading(engine.stall_s, model),
+        )
+    )
+    client.admission.watch(partial(metrics.engine_load, model.card.name))
+    return LocalProvider(
+        client=client, card=model.card, reasoning_fields=settings.server.reasoning_fields
+    )
+
+
+def _offer(setup: Setup, model: Model) -> Deployment:
+    return engine_deployment(
+        model.card.name,
+        context=min(setup.settings.engine.context, model.file.context),
+        max_output=model.card.max_tokens,
+        reserve=model is not setup.model,
+    )
 
 
 def _store(setup: Setup) -> AbstractAsyncContextManager[Store]:
@@ -173,24 +260,13 @@ def _http_provider(
     )
 
 
-def _engine_client(settings: Settings, where: Where, workers: int) -> EngineClient:
-    engine = settings.engine
-    return EngineClient(
-        where,
-        slots=max(1, engine.slots // workers),
-        queue=engine.queue,
-        start_timeout_s=engine.start_timeout_s,
-        stall_s=engine.stall_s,
-    )
-
-
 def _edge(
     setup: Setup,
     store: Store,
     catalog: Catalog,
     relay: Relay,
     metrics: Metrics,
-    engine: Where | None,
+    engine: Access | None,
 ) -> Edge:
     server = setup.settings.server
     shown = shown_models(catalog, created=int(time.time()), descriptions=_descriptions(setup))
@@ -221,19 +297,17 @@ def _edge(
 
 
 def _descriptions(setup: Setup) -> dict[str, str]:
-    if setup.model is None or not setup.model.card.description:
-        return {}
-    card = setup.model.card
     demo = "; in demo mode it answers for every model name" if setup.demo else ""
-    return {card.name: card.description + demo}
+    cards = (model.card for model in setup.models)
+    return {card.name: card.description + demo for card in cards if card.description}
 
 
-def _engine_state(where: Where | None) -> Callable[[], EngineState]:
+def _engine_state(engine: Access | None) -> Callable[[], EngineState]:
     def state() -> EngineState:
-        if where is None:
+        if engine is None:
             return "off"
         try:
-            return "starting" if where() is None else "ready"
+            return "starting" if engine.where() is None else "ready"
         except EngineUnavailable:
             return "off"
 

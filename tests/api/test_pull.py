@@ -11,19 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.gguf import split
-from tests.hub import REVISION, StandIn, stand_in
+from tests.hub import LARGE, REVISION, SMALL, SMALL_FILE, StandIn
 from trunkline.engine import hub as hubs
 from trunkline.engine import pull as pulling
 from trunkline.engine import weights as shelf
 from trunkline.engine.hub import Hub
 from trunkline.engine.model import NANO
 from trunkline.engine.pull import pull
-from trunkline.engine.weights import HubFile, Manifest, Stored, Weights, find, stored
+from trunkline.engine.weights import HubFile, Manifest, Stored, Weights, stored
 from trunkline.errors import PullError
 
-SMALL, LARGE = find("openai/gpt-oss-20b"), find("openai/gpt-oss-120b")
-NAME = "gpt-oss-20b-MXFP4.gguf"
 CONTENT = NANO.read_bytes()
 MIDDLE = len(CONTENT) // 2
 AT_ONCE = (0.0, 0.0, 0.0)
@@ -49,25 +46,13 @@ class Told:
         self.steps.append(("waiting", why))
 
 
-@pytest.fixture
-def hub() -> Iterator[StandIn]:
-    """The hub with the real layout: the 20b in one file, the 120b in three; both are nano inside."""
-    parts = {
-        f"gpt-oss-120b-mxfp4-{number:05}-of-00003.gguf": content
-        for number, content in enumerate(split(NANO, 3), 1)
-    }
-    files = {SMALL.repository: {NAME: CONTENT}, LARGE.repository: parts}
-    with stand_in(files) as hub:
-        yield hub
-
-
 def fetch(hub: StandIn, home: Path, weights: Weights = SMALL, **options: Any) -> Stored:
     options = {"progress": Told(), "delays_s": AT_ONCE, **options}
     return pull(weights, home, hub=Hub(endpoint=hub.url, token=False), **options)
 
 
 def partial(home: Path) -> Path:
-    return shelf.folder(home, SMALL) / f"{NAME}{shelf.PARTIAL}"
+    return shelf.folder(home, SMALL) / f"{SMALL_FILE}{shelf.PARTIAL}"
 
 
 def ranges(hub: StandIn) -> list[tuple[int, int] | None]:
@@ -90,27 +75,27 @@ def test_a_pull_brings_the_file_and_tells_how_it_gets_on(hub, tmp_path):
     found = fetch(hub, tmp_path, progress=told)
     assert found == stored(tmp_path, SMALL)
     assert found == Stored(
-        state="ready",
+        state="pulled",
         folder=tmp_path / "models" / "openai" / "gpt-oss-20b",
         size_bytes=len(CONTENT),
         have_bytes=len(CONTENT),
         manifest=Manifest(
             SMALL.repository,
             REVISION,
-            (HubFile(NAME, len(CONTENT), hashlib.sha256(CONTENT).hexdigest()),),
+            (HubFile(SMALL_FILE, len(CONTENT), hashlib.sha256(CONTENT).hexdigest()),),
         ),
     )
     assert found.path is not None
     assert found.path.read_bytes() == CONTENT
-    assert told.steps == [("fetching", NAME, 0), ("checking", NAME)]
+    assert told.steps == [("fetching", SMALL_FILE, 0), ("checking", SMALL_FILE)]
     assert told.done == len(CONTENT)
-    assert {path.name for path in found.folder.iterdir()} == {NAME, "manifest.json"}
+    assert {path.name for path in found.folder.iterdir()} == {SMALL_FILE, "manifest.json"}
 
 
 def test_what_is_there_is_not_fetched_again(hub, tmp_path):
     fetch(hub, tmp_path)
     hub.asked.clear()
-    assert fetch(hub, tmp_path).state == "ready"
+    assert fetch(hub, tmp_path).state == "pulled"
     assert hub.content() == []
 
 
@@ -127,7 +112,7 @@ def test_a_split_model_is_pulled_whole(hub, tmp_path):
 def test_a_connection_that_is_cut_is_continued_where_it_broke(hub, tmp_path):
     hub.cuts = [MIDDLE, 1000]
     told = Told()
-    assert fetch(hub, tmp_path, progress=told).state == "ready"
+    assert fetch(hub, tmp_path, progress=told).state == "pulled"
     last = len(CONTENT) - 1
     assert ranges(hub) == [(0, last), (MIDDLE, last), (MIDDLE + 1000, last)]
     assert told.steps.count(("waiting", "the connection broke")) == 2
@@ -138,15 +123,15 @@ def test_an_interrupted_command_is_continued_by_the_next(hub, tmp_path):
         found = stored(tmp_path, SMALL)
         assert (found.state, found.have_bytes, found.path) == ("incomplete", MIDDLE, None)
         told = Told()
-        assert fetch(hub, tmp_path, progress=told).state == "ready"
-        assert told.steps[0] == ("fetching", NAME, MIDDLE)
+        assert fetch(hub, tmp_path, progress=told).state == "pulled"
+        assert told.steps[0] == ("fetching", SMALL_FILE, MIDDLE)
         assert ranges(hub) == [(MIDDLE, len(CONTENT) - 1)]
 
 
 def test_what_the_hub_has_replaced_since_is_not_continued(hub, tmp_path):
     with interrupted(hub, tmp_path, MIDDLE):
         newer = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
-        hub.repositories[SMALL.repository] = {NAME: newer}
+        hub.repositories[SMALL.repository] = {SMALL_FILE: newer}
         found = fetch(hub, tmp_path)
         assert ranges(hub) == [(0, len(newer) - 1)]
         assert found.path is not None
@@ -168,13 +153,15 @@ def test_a_server_that_ignores_ranges_costs_time_and_nothing_else(hub, tmp_path)
 
 
 def test_a_wrong_checksum_deletes_the_file_and_says_so(hub, tmp_path):
-    hub.checksums[NAME] = "0" * 64
-    with pytest.raises(PullError, match=rf"{NAME} .* not 0000.*was deleted, run the same command"):
+    hub.checksums[SMALL_FILE] = "0" * 64
+    with pytest.raises(
+        PullError, match=rf"{SMALL_FILE} .* not 0000.*was deleted, run the same command"
+    ):
         fetch(hub, tmp_path)
     assert not partial(tmp_path).exists()
     assert stored(tmp_path, SMALL).state == "incomplete"
     hub.checksums.clear()
-    assert fetch(hub, tmp_path).state == "ready"
+    assert fetch(hub, tmp_path).state == "pulled"
 
 
 def test_a_disk_without_room_is_refused_before_the_first_byte(hub, tmp_path):
@@ -183,13 +170,13 @@ def test_a_disk_without_room_is_refused_before_the_first_byte(hub, tmp_path):
     with pytest.raises(PullError, match=rf"needs {needed} more bytes .* where {room:,} "):
         fetch(hub, tmp_path, free=lambda _: room)
     assert hub.content() == []
-    assert fetch(hub, tmp_path, free=lambda _: room + len(CONTENT)).state == "ready"
+    assert fetch(hub, tmp_path, free=lambda _: room + len(CONTENT)).state == "pulled"
 
 
 def test_only_what_is_missing_needs_room(hub, tmp_path):
     with interrupted(hub, tmp_path, MIDDLE):
         room = (64 << 20) + len(CONTENT) - MIDDLE
-        assert fetch(hub, tmp_path, free=lambda _: room).state == "ready"
+        assert fetch(hub, tmp_path, free=lambda _: room).state == "pulled"
 
 
 def test_a_disk_that_fills_on_the_way_is_named(hub, tmp_path):
@@ -200,7 +187,7 @@ def test_a_disk_that_fills_on_the_way_is_named(hub, tmp_path):
         with pytest.raises(PullError, match=r"\(No space left on device\): free some space and"):
             fetch(hub, tmp_path)
         path.unlink()
-        assert fetch(hub, tmp_path).state == "ready"
+        assert fetch(hub, tmp_path).state == "pulled"
 
 
 def test_a_folder_that_cannot_be_made_is_named(hub, tmp_path):
@@ -247,7 +234,7 @@ def test_a_refusal_is_told(hub, tmp_path, status, said):
 def test_a_hub_that_recovers_costs_a_wait(hub, tmp_path):
     hub.failures = [503, 429]
     told = Told()
-    assert fetch(hub, tmp_path, progress=told).state == "ready"
+    assert fetch(hub, tmp_path, progress=told).state == "pulled"
     assert told.steps[:2] == [("waiting", "it answered 503"), ("waiting", "it answered 429")]
 
 
@@ -263,13 +250,13 @@ def test_a_connection_that_falls_silent_counts_as_lost(hub, tmp_path, monkeypatc
     monkeypatch.setattr(hubs, "_TIMEOUT", 0.2)
     hub.paused_after = MIDDLE + 1
     told = Told()
-    assert fetch(hub, tmp_path, progress=told).state == "ready"
+    assert fetch(hub, tmp_path, progress=told).state == "pulled"
     assert told.steps[1] == ("waiting", "it sent nothing for 30 s")
     assert ranges(hub)[1] == (MIDDLE + 1, len(CONTENT) - 1)
 
 
 def test_a_file_that_is_no_model_is_kept_and_named(hub, tmp_path):
-    hub.repositories[SMALL.repository] = {NAME: b"not a model"}
+    hub.repositories[SMALL.repository] = {SMALL_FILE: b"not a model"}
     with pytest.raises(PullError, match=r"here as published, but: .* not a GGUF file"):
         fetch(hub, tmp_path)
     assert shelf.pulled(tmp_path) == []
@@ -286,11 +273,11 @@ def test_two_pulls_of_one_model_do_not_meet(hub, tmp_path):
             fetch(hub, tmp_path)
         with pytest.raises(PullError, match="is being pulled by another process"):
             shelf.remove(tmp_path, SMALL)
-        assert fetch(hub, tmp_path, LARGE).state == "ready"
+        assert fetch(hub, tmp_path, LARGE).state == "pulled"
     finally:
         hub.go_on.set()
         first.join()
-    assert stored(tmp_path, SMALL).state == "ready"
+    assert stored(tmp_path, SMALL).state == "pulled"
     assert shelf.remove(tmp_path, SMALL) == len(CONTENT)
     assert stored(tmp_path, SMALL).state == "absent"
 

@@ -186,6 +186,40 @@ def test_the_catalog_of_a_configuration_holds_active_providers_and_the_engine_fi
         assert caught.value.code == "provider_not_configured"
 
 
+PULLED = engine_deployment(OSS, context=4096, reserve=True)
+
+
+@pytest.mark.parametrize("suffix", ["", ":fastest", ":cheapest", ":preferred"])
+def test_a_pulled_model_answers_where_nobody_else_offers_it(suffix):
+    alone = catalog_of(Settings(), engine=NANO, pulled=[PULLED])
+    assert alone.resolve(f"{OSS}{suffix}").deployments == (PULLED,)
+    hosted = catalog_of(hosted_settings(), engine=NANO, pulled=[PULLED])
+    assert [d.provider for d in hosted.resolve(f"{OSS}{suffix}").deployments] == ["a"]
+
+
+def test_a_pulled_model_is_asked_by_name_and_listed_last():
+    built = catalog_of(hosted_settings(), engine=NANO, pulled=[PULLED])
+    assert built.resolve(f"{OSS}:local").deployments == (PULLED,)
+    assert [d.provider for d in built.models()[OSS]] == ["a", "local"]
+    wish = Wishes(only=["local"])
+    assert built.resolve(OSS, wish).deployments == (PULLED,)
+    first = built.resolve(OSS, Wishes(order=["local", "a"])).deployments
+    assert [d.provider for d in first] == ["local", "a"]
+    assert [d.provider for d in built.resolve(OSS, Wishes(ignore=["b"])).deployments] == ["a"]
+
+
+def test_a_server_of_ones_own_goes_before_a_pulled_model():
+    built = catalog_of(hosted_settings(local=True), engine=NANO, pulled=[PULLED])
+    assert [d.provider for d in built.resolve(f"{OSS}:local").deployments] == ["a", "local"]
+    assert [d.provider for d in built.resolve(OSS).deployments] == ["a"]
+
+
+def hosted_settings(*, local: bool = False) -> Settings:
+    offer = {OSS: ModelSettings(input=1, output=1)}
+    provider = ProviderSettings(base_url="http://a", models=offer, local=local)
+    return Settings(providers={"a": provider})
+
+
 def test_without_engine_and_providers_there_is_nothing():
     assert catalog_of(Settings(), engine=None).models() == {}
 

@@ -82,7 +82,9 @@ def test_tokens_are_counted_by_kind():
 
 def test_the_engines_load_and_restarts_are_told():
     metrics = Metrics()
-    metrics.engine_load(3, 2)
+    metrics.engine_load("nano", 2, 2)
+    metrics.engine_load("large", 4, 1)
+    metrics.engine_load("large", 1, 0)
     metrics.engine_restarted("died")
     found = figures(metrics)
     assert (found["trunkline_engine_slots_busy"], found["trunkline_engine_queue"]) == (3, 2)

@@ -80,19 +80,20 @@ class Metrics:
         )
         self._engine_running = Gauge(
             "trunkline_engine_slots_busy",
-            "Completions that the embedded engine is working on",
+            "Completions that the embedded engines are working on",
             registry=registry,
             multiprocess_mode="livesum",
         )
         self._engine_waiting = Gauge(
             "trunkline_engine_queue",
-            "Requests waiting for a slot of the embedded engine",
+            "Requests waiting for a slot of an embedded engine",
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._engine_loads: dict[str, tuple[int, int]] = {}
         self._engine_restarts = Counter(
             "trunkline_engine_restarts",
-            "Restarts of the embedded engine",
+            "Restarts of the embedded engines",
             ("reason",),
             registry=registry,
         )
@@ -124,10 +125,11 @@ class Metrics:
             if count:
                 self._tokens(provider, model, kind).inc(count)
 
-    def engine_load(self, running: int, waiting: int) -> None:
-        """Completions run on the engine, and requests wait for it."""
-        self._engine_running.set(running)
-        self._engine_waiting.set(waiting)
+    def engine_load(self, model: str, running: int, waiting: int) -> None:
+        """Completions run on a model's engine, and requests wait for it."""
+        self._engine_loads[model] = (running, waiting)
+        self._engine_running.set(sum(running for running, _ in self._engine_loads.values()))
+        self._engine_waiting.set(sum(waiting for _, waiting in self._engine_loads.values()))
 
     def engine_restarted(self, reason: str) -> None:
         """The engine is being started again."""

@@ -16,6 +16,7 @@ from trunkline.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from trunkline.config import Settings
+    from trunkline.engine.weights import Stored, Weights
 
 _LITTLE_SPACE, _NO_SPACE = 1 << 30, 64 << 20  # bytes free in the home folder
 _PYTHON = (3, 11)
@@ -59,6 +60,7 @@ def examine(config: Path | None) -> Iterator[Check]:
     else:
         yield configured(settings)
         yield from engine(settings)
+        yield from pulled_models(settings, home)
         yield database(settings, home)
         yield port(settings.server.host, settings.server.port)
         yield from providers(settings)
@@ -123,6 +125,38 @@ def model(settings: Settings) -> Check:
     except StartError as error:
         return Check("model", "fail", error.message)
     return Check("model", "ok", f"{found.card.name}: {found.file.size_bytes / 1e6:,.1f} MB")
+
+
+def pulled_models(settings: Settings, home: Path) -> Iterator[Check]:
+    """Checks what has been pulled: whole, usable, and small enough for the memory."""
+    from trunkline.engine import weights
+
+    for wanted in weights.published().values():
+        found = weights.stored(home, wanted)
+        if found.state != "absent":
+            yield _pulled(settings, wanted, found)
+
+
+def _pulled(settings: Settings, wanted: Weights, found: Stored) -> Check:
+    from trunkline.engine import memory, weights
+    from trunkline.engine.size import size
+    from trunkline.errors import StartError
+
+    name = f"model {wanted.name}"
+    again = f"trunkline models pull {wanted.name}"
+    if found.path is None:
+        here = f"incomplete, {size(found.have_bytes)} of {size(found.size_bytes)}"
+        return Check(name, "warn", here, f"'{again}' continues it")
+    try:
+        file = weights.opened(wanted, found.path).file
+    except StartError as error:
+        return Check(
+            name, "warn", error.message, f"'trunkline models rm {wanted.name}', then '{again}'"
+        )
+    need = memory.need_of(file, settings.engine)
+    if problem := memory.shortage(wanted.name, need, memory.available()):
+        return Check(name, "warn", problem)
+    return Check(name, "ok", f"pulled, {size(file.size_bytes)}; takes {size(need.total)} of memory")
 
 
 def database(settings: Settings, home: Path) -> Check:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trunkline.config import EngineSettings
-    from trunkline.engine.memory import Need
     from trunkline.engine.model import Figures
 
 app = typer.Typer(help="Pull real weights for the engine; list, show and remove them.")
@@ -26,7 +25,7 @@ app = typer.Typer(help="Pull real weights for the engine; list, show and remove 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The model, as in openai/gpt-oss-20b.")
 ]
-_STATES = {"absent": "can be pulled", "incomplete": "incomplete", "ready": "pulled"}
+_STATES = {"absent": "can be pulled", "built-in": "built in", "pulled": "pulled"}
 
 
 @app.command("pull")
@@ -37,7 +36,7 @@ def pull(name: NameArgument, config: ConfigOption = None) -> None:
     from trunkline.engine.pull import pull as fetch
 
     home, wanted, hub = _home(), weights.find(name), Hub()
-    need = _need(wanted.figures, _engine(config))
+    need = memory.need_of(wanted.figures, _engine(config))
     if problem := memory.shortage(name, need, memory.available()):
         warn(problem)
     _tell(f"pulling {wanted.repository} of {hub.endpoint} into {weights.folder(home, wanted)}")
@@ -75,7 +74,7 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JSONOption = 
 
     entry = _built_in() if name == _built_in().name else _entry(name, _home())
     figures, engine = entry.figures(), _engine(config)
-    need, available = _need(figures, engine), memory.available()
+    need, available = memory.need_of(figures, engine), memory.available()
     if as_json:
         more = {
             "context": figures.context,
@@ -136,9 +135,7 @@ class _Entry:
     path: Path | None = None
 
     def told_state(self) -> str:
-        if self.state != "incomplete":
-            return _STATES.get(self.state, self.state)
-        return f"incomplete: {size(self.have_bytes)} are here"
+        return _STATES.get(self.state) or f"incomplete: {size(self.have_bytes)} are here"
 
     def public(self) -> dict[str, Any]:
         return {
@@ -165,7 +162,7 @@ def _built_in() -> _Entry:
     return _Entry(
         name=card.name,
         description=card.description,
-        state="built in",
+        state="built-in",
         size_bytes=file.size_bytes,
         have_bytes=file.size_bytes,
         files=(str(file.path),),
@@ -203,18 +200,6 @@ def _engine(path: Path | None) -> EngineSettings:
     from trunkline.config import load
 
     return load(path, environ=os.environ).engine
-
-
-def _need(figures: Figures, engine: EngineSettings) -> Need:
-    from trunkline.engine import memory
-
-    return memory.need(
-        figures,
-        slots=engine.slots,
-        context=engine.context,
-        cache_mb=engine.cache_mb,
-        gpu_layers=engine.gpu_layers,
-    )
 
 
 def _ask(question: str) -> None:

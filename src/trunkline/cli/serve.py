@@ -95,6 +95,9 @@ def _facts(started: Started) -> dict[str, str]:
     facts = {"engine": f"off: {setup.without_engine}"}
     if card is not None:
         facts["engine"] = card.name + (f" ({card.description})" if card.description else "")
+    if setup.pulled:
+        names = ", ".join(model.card.name for model in setup.pulled)
+        facts["pulled"] = f"{names} (loaded with the first request)"
     active = [name for name, provider in providers.items() if provider.active and not setup.demo]
     facts["providers"] = ", ".join(active) or "none configured; see 'trunkline init'"
     if started.key.created and "TRUNKLINE_BOOTSTRAP_KEY" not in os.environ:

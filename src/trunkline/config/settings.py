@@ -159,15 +159,28 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, _doc("Requests that may wait for a slot before others get a 429.", ge=0, le=100_000)
     ] = 64
     start_timeout_s: Annotated[
-        float, _doc("Seconds that the engine may take to load its model.", gt=0, le=_DAY_S)
+        float,
+        _doc(
+            "Seconds that an engine may take to load its model, and 1 more for each 100 MB of it.",
+            gt=0,
+            le=_DAY_S,
+        ),
     ] = 60.0
     stall_s: Annotated[
         float,
-        _doc("Seconds without a token after which a running engine is restarted.", gt=0, le=_DAY_S),
+        _doc(
+            "Seconds without a token after which a running engine is restarted, and 1 more for each "
+            "100 MB of its model.",
+            gt=0,
+            le=_DAY_S,
+        ),
     ] = 60.0
     cache_mb: Annotated[
         int, _doc("Memory for prompts cached beyond the slots, in MB.", ge=0, le=1 << 20)
     ] = 64
+    check_memory: Annotated[
+        bool, _doc("Refuse to load a model that takes more memory than is available.")
+    ] = True
     temperature: Annotated[
         Annotated[float, Meta(ge=0, le=2)] | None,
         _doc("Temperature where a request gives none; unset is the model's own.", examples=[1.0]),

@@ -26,7 +26,7 @@ PARTIAL = ".partial"
 """Ends the name of a file that is not whole, or whose checksum has not been verified."""
 _MANIFEST = "manifest.json"
 
-State = Literal["absent", "incomplete", "ready"]
+State = Literal["absent", "incomplete", "pulled"]
 
 log = get_logger()
 
@@ -87,7 +87,7 @@ class Manifest(msgspec.Struct, frozen=True):
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of a model in ``folder``; ``have_bytes`` of ``size_bytes``.
 
-    ``path`` is the first of its files, None unless it is ready.
+    ``path`` is the first of its files, None unless it has been pulled whole.
     """
 
     state: State
@@ -98,7 +98,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> Path | None:
-        if self.state != "ready" or self.manifest is None:
+        if self.state != "pulled" or self.manifest is None:
             return None
         return self.folder / self.manifest.files[0].name
 
@@ -144,7 +144,7 @@ def stored(home: Path, weights: Weights) -> Stored:
     whole = have == [file.size_bytes for file in manifest.files]
     partial = [_size(place / f"{file.name}{PARTIAL}") or 0 for file in manifest.files]
     return Stored(
-        state="ready" if whole else "incomplete",
+        state="pulled" if whole else "incomplete",
         folder=place,
         size_bytes=sum(file.size_bytes for file in manifest.files),
         have_bytes=sum(size or 0 for size in have) + (0 if whole else sum(partial)),

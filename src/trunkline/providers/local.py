@@ -7,7 +7,7 @@ import datetime
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -47,8 +47,19 @@ def today() -> datetime.date:
     return now().date()
 
 
+class LocalModels:
+    """Answers chat calls on the engine that runs the model of the call; one engine a model."""
+
+    def __init__(self, models: Mapping[str, LocalProvider]) -> None:
+        self._models = models
+
+    def open(self, call: Call, /) -> AbstractAsyncContextManager[Reply]:
+        """As ``LocalProvider.open``."""
+        return self._models[call.model].open(call)
+
+
 class LocalProvider:
-    """Answers chat calls on the embedded engine."""
+    """Answers chat calls on one engine."""
 
     def __init__(
         self,

@@ -102,7 +102,8 @@ class Catalog:
         offers = self._by_model.get(model)
         if offers is None:
             raise self._unknown(model)
-        chosen = self._policy(suffix)(offers)
+        named = suffix == LOCAL or (wishes is not None and wishes.asks_for(LOCAL))
+        chosen = self._policy(suffix)(offers if named else _without_reserve(offers))
         if not chosen:
             raise _nobody_left(model, suffix, offers)
         if wishes is not None:
@@ -150,10 +151,16 @@ class Catalog:
         )
 
 
-def catalog_of(settings: Settings, *, engine: Deployment | None, demo: bool = False) -> Catalog:
-    """Returns the catalog of a configuration and the embedded engine's model, if it runs.
+def catalog_of(
+    settings: Settings,
+    *,
+    engine: Deployment | None,
+    pulled: Sequence[Deployment] = (),
+    demo: bool = False,
+) -> Catalog:
+    """Returns the catalog of a configuration, the embedded engine's model, if it runs, and pulled ones.
 
-    In ``demo`` mode the engine is all there is: configured providers are not used.
+    In ``demo`` mode the engine's model is all there is: providers and pulled models are not used.
     """
     own = [engine] if engine is not None else []
     if demo:
@@ -169,11 +176,15 @@ def catalog_of(settings: Settings, *, engine: Deployment | None, demo: bool = Fa
         for name, provider in settings.providers.items()
         if not (provider.active and provider.models)
     }
-    return Catalog([*own, *deployments], inactive=inactive, preferred=settings.routing.preferred)
+    return Catalog(
+        [*own, *deployments, *pulled], inactive=inactive, preferred=settings.routing.preferred
+    )
 
 
-def engine_deployment(model: str, *, context: int, max_output: int | None = None) -> Deployment:
-    """Returns the embedded engine's deployment of its model, which costs nothing."""
+def engine_deployment(
+    model: str, *, context: int, max_output: int | None = None, reserve: bool = False
+) -> Deployment:
+    """Returns the embedded engine's deployment of a model, which costs nothing."""
     return Deployment(
         model=model,
         provider=LOCAL,
@@ -182,6 +193,7 @@ def engine_deployment(model: str, *, context: int, max_output: int | None = None
         context=context,
         max_output=max_output,
         local=True,
+        reserve=reserve,
     )
 
 
@@ -212,6 +224,11 @@ def _inactive_because(name: str, provider: ProviderSettings) -> str:
         source = provider.api_key_env or provider.api_key_file or "api_key"
         return f"has no key; set {source}"
     return f"offers no models; add [providers.{name}.models]"
+
+
+def _without_reserve(offers: Sequence[Deployment]) -> Sequence[Deployment]:
+    """Leaves out what nobody asked for: who pulled weights did not ask for failover to a slow CPU."""
+    return [offer for offer in offers if not offer.reserve] or offers
 
 
 def _nobody_left(model: str, suffix: str | None, offers: Sequence[Deployment]) -> InvalidRequest:

@@ -24,3 +24,5 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     local: bool = False
     """On a machine of one's own: what the `local` policy keeps to."""
+    reserve: bool = False
+    """Asked only if it is asked for (`:local`), or if nobody else offers the model."""

@@ -110,6 +110,10 @@ class Wishes(Struct, frozen=True, forbid_unknown_fields=True):
             return left[:1]
         return left
 
+    def asks_for(self, provider: str) -> bool:
+        """Whether the request names a provider that it wants asked."""
+        return provider in (self.only or ()) or provider in (self.order or ())
+
     def _objection(self, deployment: Deployment) -> str | None:
         provider = deployment.provider
         if self.only is not None and provider not in self.only:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import msgspec
 from trunkline import app, config, log
 from trunkline.api.metrics import Metrics
 from trunkline.app import Setup
-from trunkline.engine.endpoint import endpoint_file
+from trunkline.engine.endpoint import Access, endpoint_file
 from trunkline.errors import TrunklineError
 from trunkline.serving.run import loop_factory
 from trunkline.serving.server import Server
-from trunkline.serving.workers import READY, Assignment
+from trunkline.serving.workers import READY, WAKE, Assignment
 
 
 def main() -> int:
@@ -48,25 +49,27 @@ def load_settings(reload: dict[str, Any]) -> config.Settings:
 
 
 async def _serve(setup: Setup, assignment: Assignment) -> None:
-    where = None
-    if assignment.endpoint_file is not None:
-        where = endpoint_file(Path(assignment.endpoint_file))
+    engines = {
+        name: Access(endpoint_file(Path(file)), partial(_tell, WAKE + name.encode() + b"\n"))
+        for name, file in assignment.endpoint_files.items()
+    }
     workers = setup.settings.server.workers
-    async with app.open_app(setup, engine=where, metrics=Metrics(), workers=workers) as router:
+    async with app.open_app(setup, engines=engines, metrics=Metrics(), workers=workers) as router:
         settings = setup.settings.server
         server = Server(
             router.asgi,
             head_timeout_s=settings.body_timeout_s,
             drain_s=settings.drain_s,
-            on_started=_tell_ready,
+            on_started=partial(_tell, READY),
         )
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _until_end, server)
         with socket.socket(fileno=assignment.listener) as listener:
             await server.serve(sockets=[listener])
 
 
-def _tell_ready() -> None:
-    sys.stdout.buffer.write(READY)
+def _tell(line: bytes) -> None:
+    """Says something to the parent."""
+    sys.stdout.buffer.write(line)
     sys.stdout.flush()
 
 

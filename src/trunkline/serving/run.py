@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from trunkline import app
 from trunkline.accounts import FirstKey, ensure_first_key
 from trunkline.api.metrics import MULTIPROCESS, Metrics
 from trunkline.app import Setup
-from trunkline.engine.endpoint import Where
+from trunkline.engine.endpoint import Access
 from trunkline.engine.supervisor import Supervisor
 from trunkline.routing import Catalog
 from trunkline.serving.server import Server, bind, on_signals
@@ -96,11 +96,12 @@ class _Run:
     async def alone(self) -> None:
         metrics = Metrics()
         async with (
-            self._engine(metrics) as engine,
-            app.open_app(self._setup, engine=_where(engine), metrics=metrics) as router,
+            self._engines(metrics) as engines,
+            app.open_app(self._setup, engines=_accesses(engines), metrics=metrics) as router,
         ):
             started = await self._started(router.store, router.catalog)
-            await _settled(engine)
+            main = self._main(engines)
+            await _settled(main)
             settings = self._setup.settings.server
             server = Server(
                 router.asgi,
@@ -108,55 +109,68 @@ class _Run:
                 drain_s=settings.drain_s,
                 on_started=lambda: self._announce(started),
             )
-            async with _watched(engine):
+            async with _watched(main):
                 with on_signals(server.stop):
                     await server.serve(sockets=[self._listener])
 
     async def with_workers(self, reload: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
             os.environ[MULTIPROCESS] = folder
-            endpoint_file = Path(folder, "engine", "endpoint.json")
             metrics = Metrics()
-            async with self._engine(metrics, publish_to=endpoint_file) as engine:
+            async with self._engines(metrics, publish_in=Path(folder, "engine")) as engines:
                 # Migrates, and makes the first key, before several workers would want to.
                 async with app.open_app(
-                    self._setup, engine=_where(engine), metrics=metrics
+                    self._setup, engines=_accesses(engines), metrics=metrics
                 ) as router:
                     started = await self._started(router.store, router.catalog)
-                await _settled(engine)
+                main = self._main(engines)
+                await _settled(main)
                 assignment = Assignment(
                     reload=reload,
                     home=str(self._setup.home),
                     demo=self._setup.demo,
                     listener=self._listener.fileno(),
-                    endpoint_file=str(endpoint_file) if engine else None,
+                    endpoint_files={
+                        name: str(engine.publish_to) for name, engine in engines.items()
+                    },
                 )
                 workers = Workers(
                     assignment,
                     count=self._setup.settings.server.workers,
                     drain_s=self._setup.settings.server.drain_s,
+                    wake=lambda name: engines[name].wake(),
                 )
 
                 def stop() -> None:
                     self._listener.close()  # else its backlog would go on taking connections
                     workers.stop()
 
-                async with _watched(engine):
+                async with _watched(main):
                     with on_signals(stop):
                         await workers.run(on_started=lambda: self._announce(started))
 
     @asynccontextmanager
-    async def _engine(
-        self, metrics: Metrics, *, publish_to: Path | None = None
-    ) -> AsyncIterator[Supervisor | None]:
-        if self._setup.model is None:
-            yield None
-            return
-        supervisor = app.supervisor(
-            self._setup, self._setup.model, metrics=metrics, publish_to=publish_to
-        )
-        async with supervisor:
-            yield supervisor
+    async def _engines(
+        self, metrics: Metrics, *, publish_in: Path | None = None
+    ) -> AsyncIterator[dict[str, Supervisor]]:
+        """Supervises an engine for each model, by the model's name."""
+        engines: dict[str, Supervisor] = {}
+        async with AsyncExitStack() as stack:
+            for number, model in enumerate(self._setup.models):
+                engines[model.card.name] = await stack.enter_async_context(
+                    app.supervisor(
+                        self._setup,
+                        model,
+                        metrics=metrics,
+                        publish_to=publish_in and publish_in / f"{number}.json",
+                        engines=lambda: [e.pid for e in engines.values() if e.pid is not None],
+                    )
+                )
+            yield engines
+
+    def _main(self, engines: dict[str, Supervisor]) -> Supervisor | None:
+        """The engine that starts at once."""
+        return engines[self._setup.model.card.name] if self._setup.model else None
 
     async def _started(self, store: Store, catalog: Catalog) -> Started:
         key = await ensure_first_key(store, self._setup.home, self._bootstrap_key)
@@ -166,8 +180,8 @@ class _Run:
         return Started(f"http://{shown}:{port}", self._setup, catalog, key)
 
 
-def _where(engine: Supervisor | None) -> Where | None:
-    return None if engine is None else engine.endpoint
+def _accesses(engines: dict[str, Supervisor]) -> dict[str, Access]:
+    return {name: Access(engine.endpoint, engine.wake) for name, engine in engines.items()}
 
 
 async def _settled(engine: Supervisor | None) -> None:

@@ -16,6 +16,8 @@ from trunkline.errors import StartError
 from trunkline.log import get_logger
 
 READY = b"ready\n"
+WAKE = b"wake "
+"""Begins the line by which a worker asks for the engine of the model that it names."""
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 10.0
 _START_TIMEOUT_S = 60.0
 _KILL_AFTER_S = 5.0  # beyond the draining
@@ -27,23 +29,36 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told, as one JSON line on its standard input.
 
     ``reload`` are the arguments with which it loads the same settings; ``listener`` is the inherited
-    socket's file descriptor. A worker lives as long as its standard input is open.
+    socket's file descriptor; ``endpoint_files`` tell by a model's name where its engine is. A worker
+    lives as long as its standard input is open. On its standard output it says that it is ready, and
+    later which engines it needs.
     """
 
     reload: dict[str, Any]
     home: str
     demo: bool
     listener: int
-    endpoint_file: str | None
+    endpoint_files: dict[str, str]
 
 
 class Workers:
-    """Starts ``count`` workers, starts again those that die, and ends them all on ``stop``."""
+    """Starts ``count`` workers, starts again those that die, and ends them all on ``stop``.
 
-    def __init__(self, assignment: Assignment, *, count: int, drain_s: float) -> None:
+    ``wake`` is called with the model of an engine that a worker needs and that may be asleep.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        count: int,
+        drain_s: float,
+        wake: Callable[[str], None],
+    ) -> None:
         self._assignment = assignment
         self._count = count
         self._drain_s = drain_s
+        self._wake = wake
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -107,6 +122,7 @@ class Workers:
     async def _outlive(self, child: Process) -> None:
         """Waits for a worker's end; when all shall stop, closes its input and waits for it to drain."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._heed(child))
             end = tasks.create_task(child.wait())
             told = tasks.create_task(self._stopping.wait())
             await asyncio.wait([end, told], return_when=asyncio.FIRST_COMPLETED)
@@ -123,6 +139,13 @@ class Workers:
             forced.cancel()
             if not end.done():
                 child.kill()
+
+    async def _heed(self, child: Process) -> None:
+        """Does what a worker asks for, until its output ends, which is when it has."""
+        assert child.stdout is not None
+        async for line in child.stdout:
+            if line.startswith(WAKE):
+                self._wake(line.removeprefix(WAKE).decode().rstrip("\n"))
 
 
 async def _is_ready(child: Process) -> bool:
