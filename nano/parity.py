@@ -1,0 +1,56 @@
+"""Does the file compute in llama.cpp what the model computes in torch?"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+import xllamacpp
+
+from nano.corpus import scene
+from nano.model import Model
+from nano.packing import Encoder
+
+TOLERANCE = 0.05
+"""Largest difference of log-probabilities that weights of 16 bits explain."""
+_PROMPTS, _TOKENS_COMPARED = 12, 10
+_CONTEXT, _TIMEOUT_S = 4096, 60
+
+
+def difference(path: Path, model: Model, encode: Encoder) -> float:
+    """Returns the largest difference between log-probabilities of the likeliest next tokens."""
+    server = _serve(path)
+    random = Random(0)
+    prompts = [encode(scene(random)[-1].prompt)[-_CONTEXT + 1 :] for _ in range(_PROMPTS)]
+    return max(_compared(server.listening_address, model, prompt) for prompt in prompts)
+
+
+def _serve(path: Path) -> Any:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_parallel, parameters.n_ctx, parameters.port = 1, _CONTEXT, 0
+    parameters.warmup, parameters.n_gpu_layers, parameters.verbosity = False, 0, 0
+    return xllamacpp.Server(parameters)
+
+
+@torch.no_grad()
+def _compared(address: str, model: Model, prompt: list[int]) -> float:
+    length = len(prompt)
+    visible = torch.tril(torch.ones(1, length, length, dtype=torch.bool))
+    row, end = torch.tensor([0]), torch.tensor([length - 1])
+    logits = model(torch.tensor([prompt]), torch.arange(length)[None], visible, row, end)
+    ours = logits[0].log_softmax(-1)
+    wanted = {"prompt": prompt, "n_predict": 1, "n_probs": _TOKENS_COMPARED, "temperature": 0}
+    request = urllib.request.Request(
+        f"{address}/completion",
+        json.dumps(wanted).encode(),
+        {"Content-Type": "application/json", "Connection": "close"},
+    )
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+        answer = json.load(response)
+    theirs = answer["completion_probabilities"][0]["top_logprobs"]
+    return max(abs(token["logprob"] - ours[token["id"]].item()) for token in theirs)
