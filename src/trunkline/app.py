@@ -41,7 +41,10 @@ from trunkline.routing import LOCAL, Catalog, Deployment, Relay, catalog_of, eng
 from trunkline.store import Store, open_store
 from trunkline.transport import Client, Timeouts
 
-_SLOW_DISK = 100e6  # bytes a second
+Running = tuple[Model, int]
+"""A model, and the process of its engine."""
+
+_SLOW_MACHINE = 50e6  # bytes a second that it reads from disk and rearranges for its CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +111,11 @@ def supervisor(
     *,
     metrics: Metrics,
     publish_to: Path | None = None,
-    engines: Callable[[], Iterable[int]] = tuple,
+    running: Callable[[], Iterable[Running]] = tuple,
 ) -> Supervisor:
     """Returns the supervisor of a model's engine, not started yet.
 
-    ``engines`` tells the processes of the other engines, whose memory is not available to this one.
+    ``running`` tells the other engines, whose memory is not available to this one.
     """
     engine = setup.settings.engine
     return Supervisor(
@@ -125,27 +128,28 @@ def supervisor(
         start_timeout_s=_with_reading(engine.start_timeout_s, model),
         stall_s=_with_reading(engine.stall_s, model),
         on_demand=model is not setup.model,
-        obstacle=partial(_shortage, setup, model, engines) if engine.check_memory else None,
+        obstacle=partial(_shortage, setup, model, running) if engine.check_memory else None,
         publish_to=publish_to,
         on_restart=metrics.engine_restarted,
     )
 
 
 def _with_reading(seconds: float, model: Model) -> float:
-    """Adds the time to read a model from a slow disk: to load it, and before its first token.
+    """Adds the time that a slow machine needs to read a model: to load it, and for its first token.
 
     The weights are mapped into memory, so the first prompt may be what reads them.
     """
-    return seconds + model.file.size_bytes / _SLOW_DISK
+    return seconds + model.file.size_bytes / _SLOW_MACHINE
 
 
-def _shortage(setup: Setup, model: Model, engines: Callable[[], Iterable[int]]) -> str | None:
+def _shortage(setup: Setup, model: Model, running: Callable[[], Iterable[Running]]) -> str | None:
     """Returns why a model cannot be loaded now for want of memory, None if it can."""
-    need = memory.need_of(model.file, setup.settings.engine)
+    engine = setup.settings.engine
     available = memory.available()
     if available is not None:
-        available = max(0, available - sum(memory.mapped(pid) for pid in engines()))
-    return memory.shortage(model.card.name, need, available)
+        others = (memory.promised(memory.need_of(m.file, engine), pid) for m, pid in running())
+        available = max(0, available - sum(others))
+    return memory.shortage(model.card.name, memory.need_of(model.file, engine), available)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import pytest
 
 from trunkline.engine.client import Completion, EngineClient
 from trunkline.engine.endpoint import endpoint_file
-from trunkline.engine.memory import mapped
+from trunkline.engine.memory import Need, promised
 from trunkline.engine.model import NANO, Model, nano, open_model
 from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import EngineUnavailable, StartError
@@ -153,9 +153,13 @@ def test_others_follow_by_the_endpoint_file(tmp_path: Path):
     assert asyncio.run(main()) > 1
 
 
-def test_the_weights_of_a_running_engine_are_seen_in_its_memory():
-    async def main():
-        async with sleeping() as (_, client):
-            return mapped((await client.wait_ready()).pid)
+def test_what_an_engine_has_of_its_own_is_not_promised_to_it_again():
+    need = Need(weights=10**9, cache=0, work=0)
 
-    assert asyncio.run(main()) > NANO.stat().st_size // 2
+    async def main():
+        async with sleeping() as (supervisor, client):
+            await client.wait_ready()
+            assert supervisor.pid is not None
+            return promised(need, supervisor.pid)
+
+    assert 0 < asyncio.run(main()) < need.total

@@ -139,3 +139,11 @@ def test_the_speed_is_an_upper_bound_by_arithmetic():
         "each token reads about 2.6 GB of weights: on a CPU roughly 19 a second at best, where memory "
         "delivers 50 GB/s"
     )
+
+
+def test_what_a_running_engine_has_not_taken_yet_is_promised_to_it(tmp_path):
+    need = Need(weights=12 * GB, cache=GB, work=GB)
+    machine(tmp_path, proc__7__status="Name: python\nRssAnon:\t 1953125 kB\nRssFile:\t 9 kB\n")
+    assert memory.promised(need, 7, tmp_path) == 12 * GB
+    assert memory.promised(Need(weights=GB, cache=0, work=0), 7, tmp_path) == 0
+    assert memory.promised(need, 8, tmp_path) == 0

@@ -161,7 +161,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_timeout_s: Annotated[
         float,
         _doc(
-            "Seconds that an engine may take to load its model, and 1 more for each 100 MB of it.",
+            "Seconds that an engine may take to load its model, and 2 more for each 100 MB of it.",
             gt=0,
             le=_DAY_S,
         ),
@@ -169,7 +169,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stall_s: Annotated[
         float,
         _doc(
-            "Seconds without a token after which a running engine is restarted, and 1 more for each "
+            "Seconds without a token after which a running engine is restarted, and 2 more for each "
             "100 MB of its model.",
             gt=0,
             le=_DAY_S,

@@ -108,12 +108,14 @@ def available() -> int | None:
         return None
 
 
-def mapped(pid: int, root: Path = Path("/")) -> int:
-    """Returns the bytes of files that a process has in memory, 0 where that is not told.
+def promised(need: Need, pid: int, root: Path = Path("/")) -> int:
+    """Returns what a running engine needs beyond what ``available`` counts as taken by it.
 
-    Its weights are among them: ``available`` counts them as free, since they could be read again.
+    Weights that it has mapped count as free, since they could be read again; so does cache that it
+    has not filled yet. 0 where that is not told.
     """
-    return _fields(root / f"proc/{pid}/status").get("RssFile:", 0) * 1024
+    own = _fields(root / f"proc/{pid}/status").get("RssAnon:")
+    return 0 if own is None else max(0, need.total - own * 1024)
 
 
 def linux(root: Path = Path("/")) -> int | None:

@@ -98,6 +98,7 @@ class Supervisor:
         self._obstacle = obstacle
         self._on_restart = on_restart
         self._endpoint: Endpoint | None = None
+        self._pid: int | None = None
         self._off: str | None = None
         self._failure: StartError | None = None
         self._settled = asyncio.Event()
@@ -131,8 +132,8 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """The process of the engine, None unless it is ready."""
-        return None if self._endpoint is None else self._endpoint.pid
+        """The process of the engine, also while it loads; None if there is none."""
+        return self._pid
 
     def wake(self) -> None:
         """Starts an engine that sleeps; else does nothing."""
@@ -205,6 +206,7 @@ class Supervisor:
                 name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)
             },
         )
+        self._pid = child.pid
         lines: deque[str] = deque(maxlen=_LOG_LINES)
         async with asyncio.TaskGroup() as tasks:
             logging = tasks.create_task(_follow_log(child, lines))
@@ -224,6 +226,7 @@ class Supervisor:
                 try:
                     self._announce(None)
                 finally:
+                    self._pid = None
                     await _end(child)
                     await logging
 

@@ -163,7 +163,11 @@ class _Run:
                         model,
                         metrics=metrics,
                         publish_to=publish_in and publish_in / f"{number}.json",
-                        engines=lambda: [e.pid for e in engines.values() if e.pid is not None],
+                        running=lambda: [
+                            (engine.model, engine.pid)
+                            for engine in engines.values()
+                            if engine.pid is not None
+                        ],
                     )
                 )
             yield engines
