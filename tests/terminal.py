@@ -19,7 +19,7 @@ ENTER, CTRL_C, CTRL_D, CTRL_J, ALT_ENTER, TAB, UP = (
     *("\r", "\x03", "\x04", "\n", "\x1b\r", "\t", "\x1b[A"),
 )
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 _PROMPTS = "\x1b[?2004h"  # prompt_toolkit asks for bracketed paste once keys are read one by one
 _STEP = "\x1b[C"  # over a space that is there already
 _CONTROL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])|\r")

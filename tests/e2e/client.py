@@ -167,6 +167,27 @@ def run(
     )
 
 
+def descendants(pid: int) -> list[int]:
+    """Returns the processes that a process has started, and those that they have."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            children = [int(child) for child in (task / "children").read_text().split()]
+        except FileNotFoundError:
+            continue
+        for child in children:
+            found += [child, *descendants(child)]
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that is dead but not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def until(condition: Callable[[], Any], what: str, *, timeout_s: float = 10.0) -> Any:
     """Waits until the condition holds and returns what it returned."""
     deadline = time.monotonic() + timeout_s

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import stat
 import subprocess
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.scenes import QUESTION
-from tests.e2e.client import run, until
+from tests.e2e.client import descendants, run, until
 from tests.serving import ECHO, NANO, Serving
 from tests.simulator import Script, Simulator
 from tests.terminal import (
@@ -351,17 +353,20 @@ def test_the_history_is_kept_for_the_next_chat_and_for_nobody_else(
     assert [said(simulator, n) for n in range(2)] == [[("user", "remember me")]] * 2
 
 
+@contextmanager
+def chatting_alone(home: Path, port: int) -> Iterator[Terminal]:
+    """Chats where no router runs, at the first prompt; at ``port`` nobody may listen."""
+    command = [sys.executable, "-m", "trunkline", "chat"]
+    known = {"HOME": str(home), "TRUNKLINE_HOME": str(home), "TRUNKLINE_SERVER_PORT": str(port)}
+    with on_terminal(*command, environment=known, folder=home) as terminal:
+        terminal.wait_for_prompt()
+        yield terminal
+
+
 def test_without_a_router_the_chat_starts_one_that_ends_with_it(
     tmp_path: Path, unused_port: int
 ) -> None:
-    environment = {
-        "HOME": str(tmp_path),
-        "TRUNKLINE_HOME": str(tmp_path),
-        "TRUNKLINE_SERVER_PORT": str(unused_port),
-    }
-    command = [sys.executable, "-m", "trunkline", "chat"]
-    with on_terminal(*command, environment=environment, folder=tmp_path) as terminal:
-        terminal.wait_for_prompt()
+    with chatting_alone(tmp_path, unused_port) as terminal:
         assert "no router is running: starting one for this chat" in terminal.text
         url = terminal.text.partition(" at http://")[2].partition(";")[0]
         host, _, port = url.partition(":")
@@ -372,6 +377,17 @@ def test_without_a_router_the_chat_starts_one_that_ends_with_it(
         until(lambda: not accepts(host, int(port)), "the router has ended")
 
     assert f"{NANO} · local · " in terminal.text
+
+
+def test_a_router_of_the_chats_own_that_has_ended_is_said_to(
+    tmp_path: Path, unused_port: int
+) -> None:
+    with chatting_alone(tmp_path, unused_port) as terminal:
+        router, *_ = descendants(terminal.process.pid)
+        os.kill(router, signal.SIGKILL)
+        terminal.enter(QUESTION)
+        assert "the router that was started for this command has ended: " in terminal.text
+        assert "it was ended by signal 9" in terminal.text
 
 
 def accepts(host: str, port: int) -> bool:

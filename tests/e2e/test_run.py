@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.scenes import ANSWER, QUESTION, REASONING
-from tests.e2e.client import until
+from tests.e2e.client import alive, descendants, until
 from tests.serving import ECHO, NANO, Serving, running, simulated_provider
 from tests.simulator import Script, Simulator
 from trunkline import __version__
@@ -415,23 +415,12 @@ def test_the_commands_own_router_dies_with_it_even_if_it_is_killed(
     )
     with process:
         simulator.wait_for_open(1, timeout_s=PATIENCE_S)
-        children = children_of(process.pid)
-        assert children
+        left = descendants(process.pid)
+        assert left
         process.kill()
     simulator.wait_for_open(0)
-    until(lambda: not any(map(is_alive, children)), "the router has ended")
+    until(lambda: not any(map(alive, left)), "the router has ended")
 
 
 def at(port: int) -> Mapping[str, str]:
     return {"TRUNKLINE_SERVER_PORT": str(port)}
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

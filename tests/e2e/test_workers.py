@@ -10,26 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import ask, chat, events_of, long_question, question, run, streaming, until
+from tests.e2e.client import (
+    alive,
+    ask,
+    chat,
+    descendants,
+    events_of,
+    long_question,
+    question,
+    run,
+    streaming,
+    until,
+)
 from tests.serving import ECHO, Serving, launched, running, simulated_provider
 from tests.simulator import Simulator
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks into /proc")
 
 _WORKER, _ENGINE = "trunkline.serving", "trunkline.engine"
-
-
-def descendants(pid: int) -> list[int]:
-    """Returns the processes that a process has started, and those that they have."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            children = [int(child) for child in (task / "children").read_text().split()]
-        except FileNotFoundError:
-            continue
-        for child in children:
-            found += [child, *descendants(child)]
-    return found
 
 
 def children(serving: Serving, module: str) -> list[int]:
@@ -42,14 +40,6 @@ def _command(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead but not yet waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def requests_of(serving: Serving, path: str) -> int:

@@ -19,16 +19,16 @@ _COMPLETION_S = 0.5  # a shell that waits longer seems to hang
 def complete_model(context: typer.Context, incomplete: str) -> list[str]:
     """Returns the models whose name begins so, for a shell; silent whatever goes wrong."""
     from trunkline.errors import TrunklineError
-    from trunkline.terminal.address import Wanted, model_names
+    from trunkline.terminal.address import model_names
 
     given: dict[str, Any] = context.params
-    wanted = Wanted(
-        url=given.get("url") or os.environ.get("TRUNKLINE_URL"),
-        key=given.get("key") or os.environ.get("TRUNKLINE_KEY"),
-        config=given.get("config"),
+    where = wanted(
+        given.get("url") or os.environ.get("TRUNKLINE_URL"),
+        given.get("key") or os.environ.get("TRUNKLINE_KEY"),
+        given.get("config"),
     )
     try:
-        names = model_names(wanted, os.environ, timeout_s=_COMPLETION_S)
+        names = model_names(where, os.environ, timeout_s=_COMPLETION_S)
     except TrunklineError:
         return []
     return [name for name in names if name.startswith(incomplete) and _is_plain(name)]

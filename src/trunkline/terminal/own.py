@@ -17,7 +17,6 @@ from trunkline.errors import StartError
 
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 5.0
-_LOG_LINES = 5
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,13 +93,16 @@ def _started(child: subprocess.Popen[bytes], assignment: Assignment, log: IO[byt
 
 
 def _answer(child: subprocess.Popen[bytes], log: IO[bytes]) -> Started | Failed:
-    """Returns the child's next line; of one that ended without it, the end of its log."""
+    """Returns the child's next line; of one that ended without it, how it did."""
     assert child.stdout is not None
     if line := child.stdout.readline():
         return msgspec.json.decode(line, type=Started | Failed)
+    code = child.wait()
+    if code < 0:
+        return Failed(f"it was ended by signal {-code}")
     log.seek(0)
-    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
-    return Failed(" / ".join(list(filter(None, lines))[-_LOG_LINES:]) or "it gives no reason")
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return Failed(lines[-1] if lines else f"it ended with code {code}")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
