@@ -33,11 +33,11 @@ def meminfo(available: int) -> str:
 
 
 def test_the_cache_is_what_llama_cpp_says_it_is():
-    # Its log, with 8 slots of 4096 tokens: 16 MiB for two layers, 3 MiB for the two with a window.
-    shape = Figures(
-        size_bytes=0, context=4096, vocabulary=1280, layers=4, layer_cache_bytes=256, window=64
-    )
-    assert need(shape, slots=8, context=4096).cache == 19 * MIB
+    # Its log, with 8 slots of 4096 tokens: 16 + 3 MiB for a small model, and for one of the 20b's
+    # shape 768 MiB in 12 layers and 144 MiB in the 12 with a window.
+    shape = Figures(size_bytes=0, context=4096, layers=4, layer_cache_bytes=256, window=64)
+    assert need(shape, slots=8, context=4096).cache == (16 + 3) * MIB
+    assert need(SMALL, slots=8, context=4096).cache == (768 + 144) * MIB
 
 
 def test_the_headers_of_a_file_tell_its_shape():

@@ -32,7 +32,6 @@ def test_the_figures_follow_from_the_shape_of_the_model(name):
     assert figures.size_bytes == pytest.approx(every, rel=0.005)
     assert figures.read_bytes == pytest.approx(one_token, rel=0.02)
     assert figures.layer_cache_bytes == KV_HEADS * (HEAD + HEAD) * 2
-    assert figures.vocabulary == VOCABULARY
 
 
 @pytest.mark.parametrize("file", ["gpt-oss-20b-MXFP4.gguf", "gpt-oss-20b-mxfp4.gguf"])

@@ -17,8 +17,7 @@ from trunkline.engine.size import size
 BATCH = 512
 """Tokens that the engine reads at a time on a CPU."""
 _CELLS = 256  # llama.cpp rounds what it keeps of a sequence up to a multiple of this
-_LOGIT = 4  # bytes; one for each token of the vocabulary and of a batch
-_PROCESS = 64 << 20  # bytes of the engine itself
+_PROCESS = 256 << 20  # bytes of the engine itself; 150 MB were measured at the 20b's shape
 _MB = 1 << 20
 _FAST_MEMORY = 50e9  # bytes a second: two channels of DDR4-3200, 51.2 GB/s by its name
 
@@ -51,7 +50,7 @@ def need(
     return Need(
         weights=round(figures.size_bytes * here),
         cache=round(slots * tokens * figures.layer_cache_bytes * here),
-        work=BATCH * figures.vocabulary * _LOGIT + cache_mb * _MB + _PROCESS,
+        work=cache_mb * _MB + _PROCESS,
     )
 
 

@@ -47,7 +47,6 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     size_bytes: int
     context: int
-    vocabulary: int
     layers: int = 0
     layer_cache_bytes: int = 0
     window: int = 0
@@ -63,6 +62,7 @@ class ModelFile(Figures, frozen=True, kw_only=True):
 
     path: Path
     parts: tuple[Path, ...]
+    vocabulary: int
     markers: dict[str, int]
 
 
