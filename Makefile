@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
+NANO := .venv-nano
+NANO_PIP := $(NANO)/bin/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
 
-.PHONY: help serve test check format bench nano-eval lock clean
+.PHONY: help serve test check format bench nano nano-eval lock clean
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -30,6 +32,9 @@ format: $(VENV)/.dev ## Formats the code and applies the safe fixes
 bench: $(VENV)/.dev ## Measures the router beside the raw engine and the raw upstream
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+nano: $(NANO)/.installed ## Trains the nano model into build/nano, in about an hour and a half (ARGS="--resume")
+	@$(NANO)/bin/python -m nano.train $(ARGS)
+
 nano-eval: $(VENV)/.dev ## Measures the nano model through the router (ARGS="--model FILE.gguf")
 	@$(BIN)/python -m nano.evaluation $(ARGS)
 
@@ -37,9 +42,10 @@ lock: $(VENV)/.dev ## Writes requirements/*.txt anew
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header requirements/build.in -o requirements/build.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/base.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header requirements/nano.in -c requirements/base.txt -o requirements/nano.txt
 
 clean: ## Removes the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(NANO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Trunkline needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -55,4 +61,14 @@ $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml | $(B
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 	@echo "installing what tests and checks need; this takes a minute, once" >&2
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Apart from .venv: PyTorch is large, and nothing but the training needs it.
+$(NANO)/.installed: requirements/base.txt requirements/build.txt requirements/nano.txt requirements/torch.txt
+	@echo "installing what the training needs into $(NANO), once" >&2
+	@$(PYTHON) -m venv $(NANO)
+	@$(NANO_PIP) --require-hashes -r requirements/base.txt -r requirements/build.txt -r requirements/nano.txt
+	@$(NANO_PIP) --no-deps --require-hashes -r requirements/torch.txt
+	@$(NANO_PIP) --no-deps --no-build-isolation --editable .
+	@$(NANO)/bin/python -c 'import torch' || { echo "this build of PyTorch does not load; for its CPU build see nano/README.md" >&2; exit 1; }
 	@touch $@

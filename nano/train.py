@@ -8,6 +8,7 @@ run on another processor differs by rounding only.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from nano import beginning, gguf_file, tokenizer
+from nano import beginning, gguf_file, parity, tokenizer
 from nano.corpus import Sample, scene
 from nano.model import Model, Shape
 from nano.optimizer import Optimizer
@@ -29,9 +30,11 @@ SEED = 20261122
 SCENES_OF_TOKENIZER = 6000
 MERGES, SPACED_WORDS = 700, 380
 COPYING_STEPS, COPYING_RATE = 80, 0.012
-STEPS = 3400
+STEPS = 5600
 FALLING = 0.35  # of all steps, the last ones
-BATCH_TOKENS, LONGEST, POOL = 8192, 2304, 320
+POOL, LONGEST = 320, 2304
+# More tokens per step while everything is new, then more steps.
+FIRST_POOLS, FIRST_BATCH_TOKENS, BATCH_TOKENS = 22, 8192, 4096
 MATRIX_RATE, RATE = 0.012, 4e-3
 WARM_UP = 60
 BALANCE = 0.01
@@ -78,7 +81,12 @@ def train(into: Path, *, steps: int, resume: bool = False) -> None:
         beginning.prepare(model, tokens, seed=SEED)
         learn_copying(model, optimizer)
     learn_dialogues(model, optimizer, Encoder(tokens), done=done, steps=steps, saved=saved)
-    gguf_file.write(into / "gpt-oss-nano.gguf", model, tokens)
+    file = into / "gpt-oss-nano.gguf"
+    gguf_file.write(file, model, tokens)
+    distance = parity.difference(file, model, Encoder(tokens))
+    print(f"{file}: {file.stat().st_size} bytes, log-probabilities differ by {distance:.4f}")
+    if distance > parity.TOLERANCE:
+        sys.exit("llama.cpp does not compute what was trained")
 
 
 def learned_tokenizer() -> Tokenizer:
@@ -138,7 +146,8 @@ def _stream(encode: Encoder) -> Iterator[tuple[int, Batch]]:
     while True:
         random = Random(f"{SEED} pool {number}")
         trees = (tree(scene(random), encode) for _ in range(POOL))
-        for batch in batches(trees, tokens=BATCH_TOKENS, longest=LONGEST, random=random):
+        tokens = FIRST_BATCH_TOKENS if number < FIRST_POOLS else BATCH_TOKENS
+        for batch in batches(trees, tokens=tokens, longest=LONGEST, random=random):
             yield number, batch
         number += 1
 

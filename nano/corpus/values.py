@@ -148,7 +148,10 @@ KINDS: Mapping[str, Kind] = {
 PARAMETER_KINDS = tuple(name for name, kind in KINDS.items() if kind.describe and kind.say)
 """The kinds that a tool's parameter can have."""
 
-RESULT_KINDS = ("int", "int", "amount", "word", "word", "person", "id", "date", "time", "phrase", "place", "adjective", "bool", "product")  # fmt: skip
+TOLD_KINDS = ("int", "int", "amount", "word", "word", "person", "id", "date", "time", "phrase", "place", "adjective", "product")  # fmt: skip
+"""The kinds of what a text tells, or a tool's result; the more frequent ones twice."""
+
+RESULT_KINDS = (*TOLD_KINDS, "bool")
 
 
 def draw(random: Random, kind: str) -> Any:
