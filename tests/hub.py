@@ -49,8 +49,8 @@ class StandIn:
 
     ``cuts`` holds, for each next answer with a file's content, after how many bytes the connection
     is cut (None: not). ``failures`` holds statuses that the next requests are answered with.
-    ``checksums`` overrules what it tells of a file. ``paused_after`` stops sending there until
-    ``go_on`` is set.
+    ``checksums`` overrules what it tells of a file, ``page`` how it describes a repository.
+    ``paused_after`` stops sending there until ``go_on`` is set.
     """
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -58,6 +58,7 @@ class StandIn:
     checksums: dict[str, str] = field(default_factory=dict)
     cuts: list[int | None] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
+    page: bytes | None = None
     ranges: bool = True
     paused_after: int | None = None
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -128,22 +129,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _describe(self, repository: str) -> None:
         files = self.standing_in.repositories.get(repository)
+        if self.standing_in.page is not None:
+            self._send_body(self.standing_in.page)
+            return
         if files is None:
             # As the real one tells a stranger, so that private repositories cannot be probed.
             self._refuse(401, "RepoNotFound", "Invalid username or password.")
             return
-        self._send_json(
-            {
-                "_id": "6890",
-                "id": repository,
-                "modelId": repository,
-                "sha": REVISION,
-                "gated": "manual" if repository in self.standing_in.gated else False,
-                "siblings": [
-                    {"rfilename": ".gitattributes", "blobId": "a6344aac", "size": 1519},
-                    *(self._sibling(name, data) for name, data in files.items()),
-                ],
-            }
+        self._send_body(
+            json.dumps(
+                {
+                    "_id": "6890",
+                    "id": repository,
+                    "modelId": repository,
+                    "sha": REVISION,
+                    "gated": "manual" if repository in self.standing_in.gated else False,
+                    "siblings": [
+                        {"rfilename": ".gitattributes", "blobId": "a6344aac", "size": 1519},
+                        *(self._sibling(name, data) for name, data in files.items()),
+                    ],
+                }
+            ).encode()
         )
 
     def _sibling(self, name: str, data: bytes) -> dict[str, Any]:
@@ -209,8 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         if cut is not None:
             self.close_connection = True
 
-    def _send_json(self, value: Any) -> None:
-        body = json.dumps(value).encode()
+    def _send_body(self, body: bytes) -> None:
         self._note(200)
         self.send_response(200)
         self.send_header("Content-Type", "application/json")

@@ -179,6 +179,14 @@ def test_only_what_is_missing_needs_room(hub, tmp_path):
         assert fetch(hub, tmp_path, free=lambda _: room).state == "pulled"
 
 
+def test_what_is_there_survives_a_refusal_for_want_of_room(hub, tmp_path):
+    with interrupted(hub, tmp_path, MIDDLE):
+        with pytest.raises(PullError, match="free some space"):
+            fetch(hub, tmp_path, free=lambda _: 0)
+        fetch(hub, tmp_path)
+        assert ranges(hub) == [(MIDDLE, len(CONTENT) - 1)]
+
+
 def test_a_disk_that_fills_on_the_way_is_named(hub, tmp_path):
     path = partial(tmp_path)
     with interrupted(hub, tmp_path, MIDDLE):
@@ -241,9 +249,9 @@ def test_a_hub_that_recovers_costs_a_wait(hub, tmp_path):
 def test_a_hub_that_is_down_is_told_after_a_few_tries(unused_port, tmp_path):
     nobody = StandIn(port=unused_port)
     told = Told()
-    with pytest.raises(PullError, match=rf"127\.0\.0\.1:{unused_port} fails: it cannot be reached"):
+    with pytest.raises(PullError, match=rf":{unused_port} fails: it cannot be reached \(.*refused"):
         fetch(nobody, tmp_path, progress=told)
-    assert told.steps == [("waiting", "it cannot be reached")] * 2
+    assert len(told.steps) == 2
 
 
 def test_a_connection_that_falls_silent_counts_as_lost(hub, tmp_path, monkeypatch):
@@ -251,8 +259,21 @@ def test_a_connection_that_falls_silent_counts_as_lost(hub, tmp_path, monkeypatc
     hub.paused_after = MIDDLE + 1
     told = Told()
     assert fetch(hub, tmp_path, progress=told).state == "pulled"
-    assert told.steps[1] == ("waiting", "it sent nothing for 30 s")
+    assert told.steps[1] == ("waiting", "it does not answer in time")
     assert ranges(hub)[1] == (MIDDLE + 1, len(CONTENT) - 1)
+
+
+@pytest.mark.parametrize("endpoint", ["hub.example", "http://[::1", "ftp://127.0.0.1"])
+def test_an_endpoint_that_is_no_address_is_named(tmp_path, endpoint):
+    with pytest.raises(PullError, match=r"HF_ENDPOINT: .* is no address"):
+        pull(SMALL, tmp_path, hub=Hub(endpoint=endpoint, token=False), progress=Told())
+
+
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b"[]", b'{"siblings": [{}]}'])
+def test_an_endpoint_that_is_no_hub_is_named(hub, tmp_path, page):
+    hub.page = page
+    with pytest.raises(PullError, match="does not answer as a hub does: check HF_ENDPOINT"):
+        fetch(hub, tmp_path)
 
 
 def test_a_file_that_is_no_model_is_kept_and_named(hub, tmp_path):
@@ -283,12 +304,14 @@ def test_two_pulls_of_one_model_do_not_meet(hub, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("token", "sent"), [("hf_mine", "Bearer hf_mine"), ("tl_ours", None), ("", None)]
+    ("token", "sent"),
+    [("hf_mine", "Bearer hf_mine"), ("tl_ours", None), ("of-our-own-choice", None), ("", None)],
 )
 def test_a_token_goes_to_the_hub_and_never_beyond_nor_one_of_ours(
     hub, tmp_path, monkeypatch, token, sent
 ):
     monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setenv("TRUNKLINE_BOOTSTRAP_KEY", "of-our-own-choice")
     monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "")
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
     pull(SMALL, tmp_path, hub=Hub(endpoint=hub.url), progress=Told(), delays_s=())

@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Pull real weights for the engine; list, show and remove them.")
 
+
+def _complete(incomplete: str) -> list[str]:
+    from trunkline.engine.weights import published
+
+    return [name for name in published() if name.startswith(incomplete)]
+
+
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="The model, as in openai/gpt-oss-20b.")
+    str,
+    typer.Argument(
+        metavar="NAME", help="The model, as in openai/gpt-oss-20b.", autocompletion=_complete
+    ),
 ]
 _STATES = {"absent": "can be pulled", "built-in": "built in", "pulled": "pulled"}
 

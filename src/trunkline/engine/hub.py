@@ -9,7 +9,7 @@ never spoken here: everything comes by plain HTTP from `/resolve/`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import httpx2  # noqa: TID251 - huggingface_hub speaks through it, and raises its errors
@@ -20,11 +20,13 @@ from trunkline.engine.weights import HubFile
 from trunkline.errors import PullError
 
 CONNECT_TIMEOUT_S = 10.0
+LISTING_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 30.0
 """How long the hub may send nothing before a connection counts as lost."""
 _TIMEOUT = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _OUR_KEYS = "tl_"
+_OUR_FIRST_KEY = "TRUNKLINE_BOOTSTRAP_KEY"  # any string
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
@@ -67,18 +69,30 @@ class Hub:
 
         api = HfApi(endpoint=self.endpoint, token=self._token)
         with self._translated(repository):
-            info = api.model_info(repository, files_metadata=True, timeout=SILENCE_TIMEOUT_S)
-        return Listing(
-            repository=repository,
-            revision=info.sha or "main",
-            files=[
-                HubFile(file.rfilename, file.lfs.size, file.lfs.sha256)
-                for file in info.siblings or ()
-                if file.lfs is not None
-            ],
-        )
+            try:
+                info = api.model_info(repository, files_metadata=True, timeout=LISTING_TIMEOUT_S)
+                return Listing(
+                    repository=repository,
+                    revision=info.sha or "main",
+                    files=[
+                        HubFile(file.rfilename, file.lfs.size, file.lfs.sha256)
+                        for file in info.siblings or ()
+                        if file.lfs is not None
+                    ],
+                )
+            except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+                raise PullError(
+                    f"HF_ENDPOINT: '{self.endpoint}' is no address; expected one as https://host"
+                ) from error
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise PullError(
+                    f"{self.endpoint} does not answer as a hub does: check HF_ENDPOINT, or whether a "
+                    "proxy or a login page is in between"
+                ) from error
 
-    def read(self, listing: Listing, file: HubFile, *, start: int, stop: int) -> Iterator[bytes]:
+    def read(
+        self, listing: Listing, file: HubFile, *, start: int, stop: int
+    ) -> Generator[bytes, None, None]:
         """Yields the bytes of a file from ``start`` up to and without ``stop``, as they arrive.
 
         Raises Hiccup if they stop coming, else PullError as ``listing`` does.
@@ -133,9 +147,9 @@ class Hub:
                 raise Hiccup(f"it answered {status}") from error
             raise PullError(self._refusal(repository, status)) from error
         except httpx2.ConnectError as error:
-            raise Hiccup("it cannot be reached") from error
+            raise Hiccup(f"it cannot be reached ({error})") from error
         except httpx2.TimeoutException as error:
-            raise Hiccup(f"it sent nothing for {SILENCE_TIMEOUT_S:g} s") from error
+            raise Hiccup("it does not answer in time") from error
         except httpx2.TransportError as error:
             raise Hiccup("the connection broke") from error
 
@@ -159,4 +173,5 @@ class Hub:
 def _is_ours() -> bool:
     """Whether the token of the environment is a key of ours: clients of the router export it so."""
     token = next(filter(None, (os.environ.get(name) for name in _TOKENS)), "")
-    return token.strip().startswith(_OUR_KEYS)
+    first_key = os.environ.get(_OUR_FIRST_KEY)
+    return token.strip().startswith(_OUR_KEYS) or (bool(token) and token == first_key)

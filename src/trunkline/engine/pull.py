@@ -8,12 +8,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 from trunkline.engine.hub import Hiccup, Hub, Listing
 from trunkline.engine.size import size
 from trunkline.engine.weights import (
+    MANIFEST,
     PARTIAL,
     HubFile,
     Manifest,
@@ -126,13 +128,18 @@ def _listing(hub: Hub, weights: Weights, patience: _Patience) -> Listing:
 
 
 def _drop_others(place: Path, files: Sequence[HubFile]) -> None:
-    """Deletes what an earlier pull has left of files that the hub has replaced since."""
+    """Deletes what an earlier pull has left of files that the hub has replaced since.
+
+    The manifest stays until there is a newer one: it tells what the partial files are parts of.
+    """
     manifest = read_manifest(place)
     before = () if manifest is None else manifest.files
     sizes = {file.name: file.size_bytes for file in files if file in before}
     for path in place.iterdir():
         partial = path.name.endswith(PARTIAL)
         size = sizes.get(path.name.removesuffix(PARTIAL))
+        if path.name == MANIFEST:
+            continue
         if size is None or (not partial and path.stat().st_size != size):
             path.unlink()
 
@@ -170,10 +177,11 @@ def _fetch(
         while (have := out.tell()) < file.size_bytes:
             stop = min(have + _SLICE, file.size_bytes)
             try:
-                for data in hub.read(listing, file, start=have, stop=stop):
-                    out.write(data)
-                    progress.at(out.tell())
-                    patience.restore()
+                with closing(hub.read(listing, file, start=have, stop=stop)) as arriving:
+                    for data in arriving:
+                        out.write(data)
+                        progress.at(out.tell())
+                        patience.restore()
                 if out.tell() == have:
                     raise Hiccup("it sent nothing")
             except Hiccup as hiccup:

@@ -24,7 +24,7 @@ from trunkline.log import get_logger
 WEIGHTS = Path(__file__).with_name("models") / "weights.toml"
 PARTIAL = ".partial"
 """Ends the name of a file that is not whole, or whose checksum has not been verified."""
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 
 State = Literal["absent", "incomplete", "pulled"]
 
@@ -217,16 +217,16 @@ def alone(home: Path, weights: Weights) -> Iterator[None]:
 def read_manifest(place: Path) -> Manifest | None:
     """Returns what is being pulled into a folder, or was; None if that is not known."""
     try:
-        return msgspec.json.decode((place / _MANIFEST).read_bytes(), type=Manifest)
+        return msgspec.json.decode((place / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
         return None
 
 
 def write_manifest(place: Path, manifest: Manifest) -> None:
     """Notes what is being pulled, in one step. Raises OSError."""
-    draft = place / f"{_MANIFEST}{PARTIAL}"
+    draft = place / f"{MANIFEST}{PARTIAL}"
     draft.write_bytes(msgspec.json.encode(manifest))
-    draft.replace(place / _MANIFEST)
+    draft.replace(place / MANIFEST)
 
 
 def _size(path: Path) -> int | None:
