@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.serving import Serving
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).with_name("scripts")
 
 
 def printed(script: str, server: Serving) -> str:

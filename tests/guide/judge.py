@@ -16,7 +16,7 @@ def is_weather_call(printed: str) -> bool:
     arguments = re.search(r"arguments='(\{.*?\})', name='get_current_weather'", printed)
     if arguments is None:
         return False
-    return ast.literal_eval(arguments[1]) == {"location": "Paris", "unit": "celsius"}
+    return bool(ast.literal_eval(arguments[1]) == {"location": "Paris", "unit": "celsius"})
 
 
 def is_extraction(printed: str) -> bool:

@@ -105,7 +105,7 @@ def test_reasoning_grows_with_the_effort() -> None:
     lengths = {}
     for effort in ("low", "medium", "high"):
         thought = Thought("The user greets me.", "I greet back.")
-        lengths[effort] = len(thought.at(effort))  # type: ignore[arg-type]
+        lengths[effort] = len(thought.at(effort))
     assert lengths["low"] < lengths["medium"] < lengths["high"]
 
 
