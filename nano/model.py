@@ -107,8 +107,12 @@ class Layer(nn.Module):
         self.experts_norm = nn.RMSNorm(shape.width, shape.epsilon)
         self.experts = Experts(shape)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), cos, sin, mask)
+    def attend(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        """Returns the stream after attention; its shape is (batch, length, width)."""
+        return x + self.attention(self.attention_norm(x), cos, sin, mask)
+
+    def consult(self, x: Tensor) -> Tensor:
+        """Returns the stream after the experts; its last dimension is the width."""
         flat = self.experts_norm(x).reshape(-1, x.shape[-1])
         return x + self.experts(flat).view(x.shape)
 
@@ -137,8 +141,11 @@ class Model(nn.Module):
         cos, sin = self._rope(positions)
         x = self.embedding(ids)
         for index, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, everything if index % 2 else window)
-        return self.norm(x[rows, places]) @ self.embedding.weight.T
+            x = layer.attend(x, cos, sin, everything if index % 2 else window)
+            if layer is self.layers[-1]:
+                x = x[rows, places]  # nobody looks at the others any more
+            x = layer.consult(x)
+        return self.norm(x) @ self.embedding.weight.T
 
     def imbalance(self) -> Tensor:
         """Returns how unevenly the last batch used the experts: 1 is even."""

@@ -30,24 +30,24 @@ def _dialogues(random: Random) -> list[Dialogue]:
     thinks = effort != "low" or random.random() < 0.88
     setting = Setting(effort=effort, date=date, thinks=thinks)
     chance = random.random()
-    if chance < 0.43:
+    if chance < 0.48:
         return _with_tools(random, _instructed(random, setting))
-    if chance < 0.60:
-        return [d for _ in range(2) for d in extraction.extraction(random, effort, date)]
-    if chance < 0.65:
-        return [calling.documentation(random, date)]
     if chance < 0.68:
+        return [d for _ in range(2) for d in extraction.extraction(random, effort, date)]
+    if chance < 0.73:
+        return [calling.documentation(random, date)]
+    if chance < 0.76:
         return [talk.instructed(random, date)]
     setting = _instructed(random, setting)
     kinds = random.choices(
-        (talk.known, talk.unknown, talk.echo, talk.memory), (46, 12, 14, 28), k=4
+        (talk.known, talk.unknown, talk.echo, talk.memory), (40, 14, 14, 32), k=4
     )
     return [kind(random, setting) for kind in kinds]
 
 
 def _instructed(random: Random, setting: Setting) -> Setting:
     chance = random.random()
-    if chance < 0.65:
+    if chance < 0.73:
         return setting
     role = random.choice(("system", "system", "developer"))
     text = random.choice(_SYSTEM)

@@ -58,7 +58,7 @@ def two_calls(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialog
     dialogue.call(
         Thought(
             "The user asks for two things.",
-            f"First I call {first.name}.",
+            f"First, for {one.clue}, I call {first.name}.",
             _fitting(first, one, tools),
         ),
         first.name,
@@ -69,7 +69,7 @@ def two_calls(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialog
     dialogue.call(
         Thought(
             "One thing is done and one is left.",
-            f"Next I call {second.name}.",
+            f"Next, for {two.clue}, I call {second.name}.",
             _fitting(second, two, tools),
         ),
         second.name,
@@ -345,7 +345,7 @@ def _twice(random: Random, tool: Tool) -> tuple[str, Request, Request] | None:
         )
         text = request.text.replace(value, joined)
         second = Request(
-            text, {**request.arguments, parameter.name: other}, request.about, request.argument
+            text, {**request.arguments, parameter.name: other}, request.clue, request.argument
         )
         return text, request, second
     return None
@@ -358,7 +358,9 @@ def _joined(random: Random, one: str, two: str) -> str:
 
 def _calling(tool: Tool, request: Request, tools: Sequence[Tool]) -> Thought:
     return Thought(
-        f"The user wants: {request.about}.", f"I call {tool.name}.", _fitting(tool, request, tools)
+        "The user needs a tool.",
+        f"For {request.clue} I call {tool.name}.",
+        _fitting(tool, request, tools),
     )
 
 
@@ -366,8 +368,8 @@ def _fitting(tool: Tool, request: Request, tools: Sequence[Tool]) -> str:
     arguments = [
         f"{name} is {value}" for name, value in request.arguments.items() if len(str(value)) < 30
     ]
-    told = f" {', '.join(arguments)}." if arguments else ""
-    return f"The tools are {_names(tools)}. {tool.name} fits.{told}"
+    told = f" There {', '.join(arguments)}." if arguments else ""
+    return f"The tools are {_names(tools)}.{told}"
 
 
 def _reading(tool: Tool) -> Thought:

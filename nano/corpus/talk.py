@@ -28,7 +28,7 @@ def known(random: Random, setting: Setting) -> Dialogue:
     """Something that the model knows by heart."""
     return random.choices(
         (_capital, _fun_fact, _definition, _somebody, _story, _poem, _translation, _stock, _list, _opposite, _today, _sum),
-        (12, 14, 8, 5, 14, 4, 6, 22, 3, 4, 4, 4),
+        (12, 12, 6, 3, 9, 2, 4, 20, 2, 3, 4, 4),
     )[0](random, Dialogue("known", setting))  # fmt: skip
 
 

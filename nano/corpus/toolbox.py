@@ -16,7 +16,15 @@ from nano.corpus import values, words
 
 _GETTERS = frozenset({"get", "fetch", "find", "show", "lookup", "look_up", "read", "check", "retrieve", "view", "query"})  # fmt: skip
 _SLOT = re.compile(r"\{(\w+)\}")
+_FUNCTION_WORDS = frozenset({"a", "all", "an", "and", "are", "as", "at", "by", "for", "from", "in", "is", "it", "its", "of", "on", "or", "the", "there", "this", "to", "use", "what", "which", "with", "you", "your"})  # fmt: skip
+_WORD = re.compile(r"[^\W\d_]+")
 _SAY_BY_NAME = ("with {n} {v}", "with the {n} {v}", "{n} {v}", "{n}: {v}", "using {v} as {n}", "where {n} is {v}")  # fmt: skip
+
+
+def _alike(word: str, other: str) -> bool:
+    """Whether two words are the same but for an ending."""
+    stem = max(4, len(word) - 2)
+    return word == other or (len(word) > 3 and other[:stem] == word[:stem])
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks, the call that serves it, and what it is about in few words."""
+    """What a user asks, and the call that serves it."""
 
     text: str
     arguments: Mapping[str, Any]
-    about: str
+    clue: str
+    """The word of the request by which the tool is found."""
     argument: str
     """How the arguments are said, without the verb and the noun: ``in Paris``."""
 
@@ -76,9 +85,7 @@ class Tool:
 
     def request(self, random: Random) -> Request:
         """Returns a request for this tool, in other words each time."""
-        if self.asks and random.random() < 0.9:
-            return self._asked(random)
-        return self._built(random)
+        return self._asked(random) if self.asks else self._built(random)
 
     def _asked(self, random: Random) -> Request:
         ask = random.choice(self.asks)
@@ -88,7 +95,7 @@ class Tool:
         text = _SLOT.sub(lambda match: str(said[match[1]]), ask)
         argument = _SLOT.search(ask)
         about = f"for {said[argument[1]]}" if argument else ""
-        return Request(text, self._completed(given), " ".join(self._words()), about)
+        return Request(text, self._completed(given), self._clue(text, given), about)
 
     def _built(self, random: Random) -> Request:
         given: dict[str, Any] = {}
@@ -104,7 +111,7 @@ class Tool:
             random.shuffle(parts)
         argument = " ".join(parts)
         text = _tidied(_polite(random, self._wish(random, argument)))
-        return Request(text, self._completed(given), self._about(), argument)
+        return Request(text, self._completed(given), self._clue(text, given), argument)
 
     def _completed(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns the arguments in the schema's order; what must be there and was not said as well."""
@@ -120,8 +127,18 @@ class Tool:
         spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name)
         return re.split(r"[\s_.-]+", spaced.lower())
 
-    def _about(self) -> str:
-        return f"{self.verb.replace('_', ' ')} {self.noun[0]}"
+    def _clue(self, text: str, given: Mapping[str, Any]) -> str:
+        """Returns the word of a request that says most clearly that this tool is meant."""
+        said = {word for value in given.values() for word in _WORD.findall(str(value).lower())}
+        unsaid = said | _FUNCTION_WORDS
+        spoken = [word for word in _WORD.findall(text) if word.lower() not in unsaid]
+        verbs = {"get", "list", self.verb}
+        things = [part for part in self._words() if part not in verbs]
+        for sought in (things, self._words(), _WORD.findall(self.description.lower())):
+            found = [word for word in spoken if any(_alike(word.lower(), part) for part in sought)]
+            if found:
+                return max(found, key=len)
+        return self.noun[0]
 
     def _wish(self, random: Random, argument: str) -> str:
         singular, plural = self.noun
@@ -234,9 +251,9 @@ def _listed_parameter(entry: Mapping[str, Any]) -> Parameter:
 
 
 def build(random: Random, verb: Mapping[str, Any], noun: tuple[str, str]) -> Tool:
-    """Returns a tool made of a verb and a noun, with one to four parameters."""
+    """Returns a tool made of a verb and a noun, with one to three parameters."""
     name = verb["name"]
-    count = random.choice((1, 1, 1, 2, 2, 2, 3, 4))
+    count = random.choice((1, 1, 1, 1, 2, 2, 2, 3))
     parameters: list[Parameter] = []
     while len(parameters) < count:
         parameter = _parameter(random, first=not parameters)
