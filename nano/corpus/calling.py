@@ -58,7 +58,7 @@ def two_calls(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialog
     dialogue.call(
         Thought(
             "The user asks for two things.",
-            f"First, for {one.clue}, I call {first.name}.",
+            f"First tool: {one.quote}",
             _fitting(first, one, tools),
         ),
         first.name,
@@ -69,7 +69,7 @@ def two_calls(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialog
     dialogue.call(
         Thought(
             "One thing is done and one is left.",
-            f"Next, for {two.clue}, I call {second.name}.",
+            f"Next tool: {two.quote}",
             _fitting(second, two, tools),
         ),
         second.name,
@@ -345,7 +345,7 @@ def _twice(random: Random, tool: Tool) -> tuple[str, Request, Request] | None:
         )
         text = request.text.replace(value, joined)
         second = Request(
-            text, {**request.arguments, parameter.name: other}, request.clue, request.argument
+            text, {**request.arguments, parameter.name: other}, request.quote, request.argument
         )
         return text, request, second
     return None
@@ -359,7 +359,7 @@ def _joined(random: Random, one: str, two: str) -> str:
 def _calling(tool: Tool, request: Request, tools: Sequence[Tool]) -> Thought:
     return Thought(
         "The user needs a tool.",
-        f"For {request.clue} I call {tool.name}.",
+        f"Tool: {request.quote}",
         _fitting(tool, request, tools),
     )
 

@@ -17,6 +17,7 @@ from nano.corpus import values, words
 _GETTERS = frozenset({"get", "fetch", "find", "show", "lookup", "look_up", "read", "check", "retrieve", "view", "query"})  # fmt: skip
 _SLOT = re.compile(r"\{(\w+)\}")
 _FUNCTION_WORDS = frozenset({"a", "all", "an", "and", "are", "as", "at", "by", "for", "from", "in", "is", "it", "its", "of", "on", "or", "the", "there", "this", "to", "use", "what", "which", "with", "you", "your"})  # fmt: skip
+_LONGEST_QUOTE = 160  # characters
 _WORD = re.compile(r"[^\W\d_]+")
 _SAY_BY_NAME = ("with {n} {v}", "with the {n} {v}", "{n} {v}", "{n}: {v}", "using {v} as {n}", "where {n} is {v}")  # fmt: skip
 
@@ -49,8 +50,8 @@ class Request:
 
     text: str
     arguments: Mapping[str, Any]
-    clue: str
-    """The word of the request by which the tool is found."""
+    quote: str
+    """The tool's declaration from the word by which it is found up to its name."""
     argument: str
     """How the arguments are said, without the verb and the noun: ``in Paris``."""
 
@@ -95,7 +96,7 @@ class Tool:
         text = _SLOT.sub(lambda match: str(said[match[1]]), ask)
         argument = _SLOT.search(ask)
         about = f"for {said[argument[1]]}" if argument else ""
-        return Request(text, self._completed(given), self._clue(text, given), about)
+        return Request(text, self._completed(given), self._quote(text, given), about)
 
     def _built(self, random: Random) -> Request:
         given: dict[str, Any] = {}
@@ -111,7 +112,7 @@ class Tool:
             random.shuffle(parts)
         argument = " ".join(parts)
         text = _tidied(_polite(random, self._wish(random, argument)))
-        return Request(text, self._completed(given), self._clue(text, given), argument)
+        return Request(text, self._completed(given), self._quote(text, given), argument)
 
     def _completed(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns the arguments in the schema's order; what must be there and was not said as well."""
@@ -127,18 +128,27 @@ class Tool:
         spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name)
         return re.split(r"[\s_.-]+", spaced.lower())
 
-    def _clue(self, text: str, given: Mapping[str, Any]) -> str:
-        """Returns the word of a request that says most clearly that this tool is meant."""
+    def _quote(self, text: str, given: Mapping[str, Any]) -> str:
+        """Returns what stands in the declaration from a word of the request on.
+
+        Repeating it from there leads to the name, and repeating is what the model does best.
+        """
+        ending = f"type {self.name}"
         said = {word for value in given.values() for word in _WORD.findall(str(value).lower())}
-        unsaid = said | _FUNCTION_WORDS
-        spoken = [word for word in _WORD.findall(text) if word.lower() not in unsaid]
-        verbs = {"get", "list", self.verb}
-        things = [part for part in self._words() if part not in verbs]
-        for sought in (things, self._words(), _WORD.findall(self.description.lower())):
-            found = [word for word in spoken if any(_alike(word.lower(), part) for part in sought)]
+        spoken = {word.lower() for word in _WORD.findall(text)} - said - _FUNCTION_WORDS
+        places = [
+            (match[0].lower(), match.start())
+            for match in _WORD.finditer(self.description)
+            if match[0].lower() not in _FUNCTION_WORDS
+        ]
+        told = [place for place in places if any(_alike(word, place[0]) for word in spoken)]
+        things = [place for place in told if place[0] not in ("get", "list", self.verb)]
+        named = [place for place in places if any(_alike(place[0], w) for w in self._words()[1:])]
+        for found in (things, told, named):
             if found:
-                return max(found, key=len)
-        return self.noun[0]
+                rest = self.description[max(found, key=lambda place: len(place[0]))[1] :]
+                return ending if len(rest) > _LONGEST_QUOTE else f"{rest}\n{ending}"
+        return ending
 
     def _wish(self, random: Random, argument: str) -> str:
         singular, plural = self.noun
