@@ -16,7 +16,8 @@ def adapted(schema: Mapping[str, Any], *, cap: int | None) -> dict[str, Any]:
     """Returns the schema in words that the engine's llguidance knows.
 
     ``cap`` bounds the characters of strings that have no bound of their own, and in like manner
-    numbers and undescribed values: a tiny model loops inside them. Raises RecursionError for a
+    numbers and undescribed values: a tiny model loops inside them. It also closes objects that
+    describe their properties and do not say whether there are others. Raises RecursionError for a
     schema that is nested too deeply.
     """
     out = _within(schema, cap)
@@ -83,7 +84,18 @@ def _capped(schema: dict[str, Any], cap: int) -> dict[str, Any]:
     if "object" in kinds and not _FIELDS & out.keys():
         value = out.get("additionalProperties", True)
         out |= {"patternProperties": {_KEY: value}, "additionalProperties": False}
+    if "object" in kinds and _is_complete(out):
+        out["additionalProperties"] = False
     return _any_reference() if out.keys() <= _ANNOTATIONS else out
+
+
+def _is_complete(schema: Mapping[str, Any]) -> bool:
+    """Whether an object's properties can be taken for all that it has."""
+    properties, required = schema.get("properties"), schema.get("required", [])
+    if not isinstance(properties, Mapping) or not isinstance(required, list):
+        return False
+    elsewhere = (_FIELDS - {"properties"}) | {"additionalProperties", "minProperties"}
+    return not elsewhere & schema.keys() and all(name in properties for name in required)
 
 
 def _any_reference() -> dict[str, Any]:
