@@ -153,6 +153,30 @@ def test_others_follow_by_the_endpoint_file(tmp_path: Path):
     assert asyncio.run(main()) > 1
 
 
+def test_others_are_told_at_once_by_the_endpoint_file_that_it_cannot_start(tmp_path: Path):
+    path = tmp_path / "model.gguf"
+    shutil.copy(NANO, path)
+    model = open_model(path)
+    path.unlink()
+    where = endpoint_file(tmp_path / "engine.json")
+
+    async def main():
+        async with (
+            Supervisor(
+                model, on_demand=True, threads=1, publish_to=tmp_path / "engine.json"
+            ) as supervisor,
+            EngineClient(where, wake=supervisor.wake, slots=1, queue=1) as client,
+        ):
+            with pytest.raises(EngineUnavailable, match="its operator finds why in the log"):
+                async with asyncio.timeout(PATIENCE_S):
+                    await client.wait_ready()
+            await until(lambda: supervisor.pid is None)
+            with pytest.raises(EngineUnavailable, match="its operator finds why in the log"):
+                where()
+
+    asyncio.run(main())
+
+
 def test_what_an_engine_has_of_its_own_is_not_promised_to_it_again():
     need = Need(weights=10**9, cache=0, work=0)
 

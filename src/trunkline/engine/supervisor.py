@@ -303,13 +303,11 @@ class Supervisor:
     def _announce(self, endpoint: Endpoint | None) -> None:
         self._endpoint = endpoint
         if self.publish_to is not None:
-            publish(self.publish_to, endpoint)
+            publish(self.publish_to, endpoint, off=self._off)
 
     def _turn_off(self, why: str) -> None:
-        self._endpoint = None
         self._off = self._off or why
-        if self.publish_to is not None:
-            publish(self.publish_to, None, off=self._off)
+        self._announce(None)
 
     async def _watch(self, child: Process, endpoint: Endpoint) -> Reason:
         """Kills the child once it is found sick."""
