@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def main() -> None:
     """Runs the command that the program's arguments name, and exits."""
+    if sys.stdout is None:  # started with its stdout closed: what is printed goes nowhere
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     sys.exit(run(sys.argv[1:]))
 
 

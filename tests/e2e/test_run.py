@@ -213,6 +213,12 @@ def test_what_is_no_text_is_refused(server: Serving) -> None:
     assert done.stderr == "trunkline: what is piped in is not UTF-8 text\n"
 
 
+def test_an_argument_that_is_no_text_is_refused(server: Serving) -> None:
+    done = ask(server, ECHO, os.fsdecode(b"caf\xe9"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "trunkline: what is asked is not UTF-8 text\n"
+
+
 # ------------------------------------------------------------------------------------- the schema
 
 
@@ -295,6 +301,34 @@ def test_a_reader_that_leaves_early_ends_it_quietly_and_cancels_the_reply(
     simulator.wait_for_open(0)
 
 
+def test_without_a_stdout_the_answer_goes_nowhere(server: Serving) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command(ECHO, "hello")],
+        env=environment(server.home, TRUNKLINE_URL=server.url),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        timeout=PATIENCE_S,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_an_answer_that_cannot_be_written_is_a_failure(
+    server: Serving, flags: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command(ECHO, "hello", *flags),
+            env=environment(server.home, TRUNKLINE_URL=server.url),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE_S,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"trunkline: cannot write the answer: No space left on device\n"
+
+
 def test_ctrl_c_ends_it_with_130_and_cancels_the_reply(
     server: Serving, simulator: Simulator
 ) -> None:
@@ -371,6 +405,25 @@ def test_a_named_router_that_is_not_there_is_said_to(server: Serving, unused_por
     done = run(ECHO, "x", "--url", url, home=server.home)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"trunkline: {url} could not be reached")
+
+
+def test_a_host_that_can_have_no_address_is_said_to(server: Serving) -> None:
+    done = run(ECHO, "x", "--key", "tl_x", "--url", f"http://{'a' * 70}.example", home=server.home)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(".example could not be reached\n")
+
+
+def test_a_key_out_of_a_file_of_windows_is_taken(server: Serving) -> None:
+    key = (server.home / "key").read_text().strip()
+    assert ask(server, ECHO, "hello", TRUNKLINE_KEY=f"{key}\r").stdout == "echo: hello\n"
+
+
+@pytest.mark.parametrize("key", ["tl_se\ncret", "tl_s\N{EURO SIGN}cret"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(server: Serving, key: str) -> None:
+    done = ask(server, ECHO, "x", TRUNKLINE_KEY=key)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"trunkline: the key for {server.url} holds characters")
+    assert "tl_" not in done.stderr
 
 
 @pytest.mark.parametrize("url", ["router.example", "ftp://router.example", "http://u:p@host"])

@@ -30,9 +30,9 @@ def typing(history: History | None = None) -> Iterator[tuple[Prompt, PipeInput]]
         yield Prompt(WORDS, history or InMemoryHistory(), input=keys, output=DummyOutput()), keys
 
 
-def sent(typed: str, history: History | None = None) -> str:
+def sent(typed: str | bytes, history: History | None = None) -> str:
     with typing(history) as (prompt, keys):
-        keys.send_text(typed)
+        keys.send_bytes(typed.encode() if isinstance(typed, str) else typed)
         return prompt.ask()
 
 
@@ -52,6 +52,10 @@ def pasted(text: str) -> str:
 )
 def test_enter_sends_and_all_other_line_ends_are_text(typed: str, text: str) -> None:
     assert sent(typed) == text
+
+
+def test_bytes_that_are_no_text_are_sent_as_they_are_shown() -> None:
+    assert sent(b"caf\xe9\r") == "caf?"
 
 
 @pytest.mark.parametrize(

@@ -78,4 +78,4 @@ def wanted(url: str | None, key: str | None, config: Path | None) -> Wanted:
     """Returns the three as the layer below takes them; what is empty counts as not given."""
     from trunkline.terminal.address import Wanted
 
-    return Wanted(url=url or None, key=key or None, config=config)
+    return Wanted(url=url or None, key=(key or "").strip() or None, config=config)

@@ -87,8 +87,7 @@ def run(
             else:
                 reasoning_to = sys.stderr if show_reasoning else None
                 answer = question.answer_text(connection.api, request, reasoning_to=reasoning_to)
-        except BrokenPipeError:
-            question.leave_stdout()
+        except BrokenPipeError:  # nobody reads on, which is no failure
             return
     if answer.finished is not None and answer.finished.reason == "length":
         warn("the answer was cut: it reached its token limit")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.errors import UpstreamError
+from trunkline.errors import TrunklineError, UpstreamError
 from trunkline.terminal.api import API, MAX_BYTES, refusal
 from trunkline.terminal.events import Answering, Decoder, Event
 from trunkline.transport import Client, Timeouts
@@ -24,7 +24,7 @@ async def answer(api: API, request: Mapping[str, Any]) -> AsyncGenerator[Event]:
     Leaving hangs up, and the server then stops too. Raises TrunklineError with a sentence for the
     user: the server cannot be reached, refuses, or breaks off.
     """
-    body = msgspec.json.encode(request)
+    body = _encoded(request)
     headers = {**api.headers, "Content-Type": "application/json"}
     url = f"{api.url}/v1/chat/completions"
     try:
@@ -47,6 +47,13 @@ async def answer(api: API, request: Mapping[str, Any]) -> AsyncGenerator[Event]:
                 yield event
     except UpstreamError as error:
         raise api.failure(error.public) from error
+
+
+def _encoded(request: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(request)
+    except UnicodeEncodeError as error:  # bytes of a command line that no encoding explains
+        raise TrunklineError("what is asked is not UTF-8 text") from error
 
 
 def _answering(headers: Mapping[str, str]) -> Answering:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from trunkline.errors import ServerRefused, TrunklineError
+from trunkline.errors import ConfigError, ServerRefused, TrunklineError
 from trunkline.terminal.printable import one_line
 
 HEALTH_S = 2.0
@@ -30,7 +30,7 @@ NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class API:
     """A server at ``url`` (without ``/v1``), which gets ``key`` if one is given.
 
-    ``ended`` says why a server of the command's own is no longer there, None if it is.
+    Raises ConfigError if a header cannot hold the key. ``ended`` says why a server of the command's own is no longer there, None if it is.
     """
 
     def __init__(
@@ -40,6 +40,11 @@ class API:
         *,
         ended: Callable[[], str | None] = lambda: None,
     ) -> None:
+        if key and not (key.isascii() and key.isprintable()):
+            raise ConfigError(
+                f"the key for {url} holds characters that are in no key; "
+                "give it with --key or TRUNKLINE_KEY, as it was made"
+            )
         self.url = url
         self.headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._ended = ended
@@ -67,7 +72,9 @@ class API:
 
     def check_model(self, name: str) -> None:
         """Asks whether a model can be asked. Raises TrunklineError with the server's reason if not."""
-        status, body = self._get(f"/v1/models/{quote(name)}", self.headers, SMALL_S)
+        status, body = self._get(
+            f"/v1/models/{quote(name, errors='replace')}", self.headers, SMALL_S
+        )
         if status != 200:
             raise refusal(status, body)
 
@@ -89,7 +96,7 @@ class API:
                 return response.status, response.read(MAX_BYTES)
         except TimeoutError as error:
             raise self.failure(f"did not answer within {timeout_s:g} s") from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # of a host's name
             raise self.failure(f"could not be reached{_reason(error)}") from error
 
 

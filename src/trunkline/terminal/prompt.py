@@ -46,8 +46,11 @@ class Prompt:
         )
 
     def ask(self) -> str:
-        """Returns what the user sends. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C."""
-        return self._session.prompt()
+        """Returns what the user sends. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C.
+
+        Bytes that are not UTF-8 are sent as they are shown and kept in the history: as ``?``.
+        """
+        return self._session.prompt().encode(errors="replace").decode()
 
     @property
     def abandoned(self) -> str:

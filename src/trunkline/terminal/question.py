@@ -21,7 +21,8 @@ from trunkline.terminal.printable import printable, printable_json
 def answer_text(api: API, request: dict[str, Any], *, reasoning_to: TextIO | None) -> Answer:
     """Asks, and prints the answer piece by piece on stdout; its reasoning where the caller says.
 
-    Raises TrunklineError with the server's reason, and BrokenPipeError once nobody reads stdout.
+    Raises TrunklineError with the server's reason, or if the answer cannot be written, and
+    BrokenPipeError once nobody reads it.
     """
     return asyncio.run(_answer_text(api, request, reasoning_to))
 
@@ -32,13 +33,6 @@ def answer_json(api: API, request: dict[str, Any]) -> Answer:
     document = msgspec.json.format(msgspec.json.encode(_shown(request, answer)), indent=2)
     _write(sys.stdout, printable_json(document.decode()) + "\n")
     return answer
-
-
-def leave_stdout() -> None:
-    """Makes sure that the end of the program writes nothing more to a pipe that nobody reads."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 def check_json(answer: Answer) -> None:
@@ -95,5 +89,18 @@ def _shown(request: dict[str, Any], answer: Answer) -> dict[str, Any]:
 
 def _write(out: TextIO, text: str) -> None:
     """Writes what a model said: as it is for programs, harmless for terminals."""
-    out.write(printable(text) if out.isatty() else text)
-    out.flush()
+    try:
+        out.write(printable(text) if out.isatty() else text)
+        out.flush()
+    except OSError as error:
+        _leave(out)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise TrunklineError(f"cannot write the answer: {error.strerror}") from error
+
+
+def _leave(out: TextIO) -> None:
+    """Makes sure that the end of the program does not try once more to write what could not be."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, out.fileno())
+    os.close(nowhere)
