@@ -50,6 +50,7 @@ class StandIn:
     ``cuts`` holds, for each next answer with a file's content, after how many bytes the connection
     is cut (None: not). ``failures`` holds statuses that the next requests are answered with.
     ``checksums`` overrules what it tells of a file, ``page`` how it describes a repository.
+    ``redirect`` is where it sends who asks for a file ("": to the same address again).
     ``paused_after`` stops sending there until ``go_on`` is set.
     """
 
@@ -60,6 +61,7 @@ class StandIn:
     failures: list[int] = field(default_factory=list)
     page: bytes | None = None
     ranges: bool = True
+    redirect: str | None = None
     paused_after: int | None = None
     go_on: threading.Event = field(default_factory=threading.Event)
     asked: list[Asked] = field(default_factory=list)
@@ -175,7 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._note(302)
             # Another host, by its name: a token must not follow.
             self.send_header(
-                "Location", f"http://localhost:{hub.port}/store/{repository}/{name}?signature=s"
+                "Location",
+                f"http://localhost:{hub.port}/store/{repository}/{name}?signature=s"
+                if hub.redirect is None
+                else hub.redirect or self.path,
             )
             self.send_header("X-Repo-Commit", REVISION)
             self.send_header("X-Linked-Etag", f'"{self._sha256(name, data)}"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -201,7 +202,7 @@ def test_a_disk_that_fills_on_the_way_is_named(hub, tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(hub, tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "openai").write_text("in the way")
-    with pytest.raises(PullError, match=r"cannot make .*: File exists; set TRUNKLINE_HOME"):
+    with pytest.raises(PullError, match=r"cannot write in .*: File exists; set TRUNKLINE_HOME"):
         fetch(hub, tmp_path)
 
 
@@ -269,11 +270,63 @@ def test_an_endpoint_that_is_no_address_is_named(tmp_path, endpoint):
         pull(SMALL, tmp_path, hub=Hub(endpoint=endpoint, token=False), progress=Told())
 
 
-@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b"[]", b'{"siblings": [{}]}'])
+def described(sha: Any = REVISION, name: Any = SMALL_FILE, **lfs: Any) -> bytes:
+    """A page about a repository with one file."""
+    lfs = {"sha256": "0" * 64, "size": 3, "pointerSize": 1, **lfs}
+    return json.dumps(
+        {"id": "a/b", "sha": sha, "siblings": [{"rfilename": name, "lfs": lfs}]}
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<html>Please log in</html>",
+        b"[]",
+        b'{"siblings": [{}]}',
+        b"[" * 200_000,
+        described(sha=12),
+        described(name=None),
+        described(size="3"),
+        described(size=None),
+        described(size=-3),
+        described(size=3.5),
+        described(sha256=None),
+        described(sha256="0"),
+    ],
+    ids=lambda page: page[-40:].decode(),
+)
 def test_an_endpoint_that_is_no_hub_is_named(hub, tmp_path, page):
     hub.page = page
     with pytest.raises(PullError, match="does not answer as a hub does: check HF_ENDPOINT"):
         fetch(hub, tmp_path)
+
+
+def test_what_a_hub_calls_its_files_cannot_command_the_terminal(hub, tmp_path):
+    hub.page = described(name="\x1b]0;owned\x07.gguf")
+    with pytest.raises(PullError, match="it has no GGUF file"):
+        fetch(hub, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("", "leads in circles"),
+        ("http://" + "a" * 70 + ".example/", "does not answer as a hub does"),
+        ("ftp://127.0.0.1/", "the connection broke"),
+    ],
+)
+def test_a_redirect_that_leads_nowhere_is_told(hub, tmp_path, to, said):
+    hub.redirect = to
+    with pytest.raises(PullError, match=said):
+        fetch(hub, tmp_path)
+
+
+def test_a_lock_that_cannot_be_made_is_named(hub, tmp_path):
+    (tmp_path / "models" / "openai" / ".gpt-oss-20b.lock").mkdir(parents=True)
+    for act in (fetch, lambda _, home: shelf.remove(home, SMALL)):
+        with pytest.raises(PullError, match=r"cannot write in .*: Is a directory; set TRUNKLINE"):
+            act(hub, tmp_path)
 
 
 def test_a_file_that_is_no_model_is_kept_and_named(hub, tmp_path):

@@ -24,6 +24,10 @@ LISTING_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 30.0
 """How long the hub may send nothing before a connection counts as lost."""
 _TIMEOUT = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+_NO_LISTING = (
+    *(ValueError, TypeError, KeyError, AttributeError, RecursionError),  # of huggingface_hub
+    msgspec.ValidationError,
+)
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _OUR_KEYS = "tl_"
 _OUR_FIRST_KEY = "TRUNKLINE_BOOTSTRAP_KEY"  # any string
@@ -71,24 +75,26 @@ class Hub:
         with self._translated(repository):
             try:
                 info = api.model_info(repository, files_metadata=True, timeout=LISTING_TIMEOUT_S)
-                return Listing(
-                    repository=repository,
-                    revision=info.sha or "main",
-                    files=[
-                        HubFile(file.rfilename, file.lfs.size, file.lfs.sha256)
-                        for file in info.siblings or ()
-                        if file.lfs is not None
-                    ],
+                files = [
+                    {
+                        "name": file.rfilename,
+                        "size_bytes": file.lfs.size,
+                        "sha256": file.lfs.sha256,
+                    }
+                    for file in info.siblings or ()
+                    if file.lfs is not None
+                ]
+                # huggingface_hub passes on whatever was sent, of any type.
+                return msgspec.convert(
+                    {"repository": repository, "revision": info.sha or "main", "files": files},
+                    Listing,
                 )
             except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
                 raise PullError(
                     f"HF_ENDPOINT: '{self.endpoint}' is no address; expected one as https://host"
                 ) from error
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise PullError(
-                    f"{self.endpoint} does not answer as a hub does: check HF_ENDPOINT, or whether a "
-                    "proxy or a login page is in between"
-                ) from error
+            except _NO_LISTING as error:
+                raise self._no_hub() from error
 
     def read(
         self, listing: Listing, file: HubFile, *, start: int, stop: int
@@ -152,6 +158,16 @@ class Hub:
             raise Hiccup("it does not answer in time") from error
         except httpx2.TransportError as error:
             raise Hiccup("the connection broke") from error
+        except httpx2.TooManyRedirects as error:
+            raise PullError(f"{self.endpoint} leads in circles: check HF_ENDPOINT") from error
+        except UnicodeError as error:  # the host of a redirect that can have no address
+            raise self._no_hub() from error
+
+    def _no_hub(self) -> PullError:
+        return PullError(
+            f"{self.endpoint} does not answer as a hub does: check HF_ENDPOINT, or whether a proxy or "
+            "a login page is in between"
+        )
 
     def _refusal(self, repository: str, status: int) -> str:
         if status in (401, 403):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -61,7 +61,8 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for (count, _), files in sorted(spelled.items()):
             if len(files) == count:
                 return tuple(files)
-        names = ", ".join(file.name for file in listed if file.name.endswith(".gguf"))
+        shown = (file.name for file in listed if file.name.isprintable())  # on a terminal
+        names = ", ".join(name for name in shown if name.endswith(".gguf"))
         raise PullError(
             f"the repository {self.repository} has no {self.file}.gguf, whole or in parts; it has "
             f"{names or 'no GGUF file'}: update trunkline, or use another file with serve --model"
@@ -72,8 +73,8 @@ class HubFile(msgspec.Struct, frozen=True, order=True):
     """A file of a repository, as the hub describes it."""
 
     name: str
-    size_bytes: int
-    sha256: str
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -179,7 +180,7 @@ def opened(weights: Weights, path: Path) -> Model:
 def remove(home: Path, weights: Weights) -> int:
     """Deletes what there is of a model and returns how many bytes it had.
 
-    Raises PullError if a pull of it is running, or if the files cannot be deleted.
+    Raises PullError as ``alone`` does, or if the files cannot be deleted.
     """
     place = folder(home, weights)
     with alone(home, weights):
@@ -195,23 +196,28 @@ def remove(home: Path, weights: Weights) -> int:
 
 @contextmanager
 def alone(home: Path, weights: Weights) -> Iterator[None]:
-    """Keeps other pulls and removals of this model out. Raises PullError if one is running."""
+    """Keeps other pulls and removals of this model out.
+
+    Raises PullError if one is running, or if the folder cannot be written to.
+    """
     from filelock import FileLock, Timeout
 
     place = folder(home, weights)
+    lock = FileLock(place.with_name(f".{place.name}.lock"), blocking=False)
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise PullError(
-            f"cannot make {place.parent}: {error.strerror}; set TRUNKLINE_HOME to a folder of yours"
-        ) from error
-    try:
-        with FileLock(place.with_name(f".{place.name}.lock"), blocking=False):
-            yield
+        held = lock.acquire()
     except Timeout as error:
         raise PullError(
             f"{weights.name} is being pulled by another process; wait for it"
         ) from error
+    except OSError as error:
+        raise PullError(
+            f"cannot write in {place.parent}: {error.strerror}; "
+            "set TRUNKLINE_HOME to a folder of yours"
+        ) from error
+    with held:
+        yield
 
 
 def read_manifest(place: Path) -> Manifest | None:
