@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from typer.exceptions import Abort, TyperException
 
@@ -17,7 +18,7 @@ OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 def main() -> None:
     """Runs the command that the program's arguments name, and exits."""
     if sys.stdout is None:  # started with its stdout closed: what is printed goes nowhere
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
     sys.exit(run(sys.argv[1:]))
 
 
