@@ -18,7 +18,7 @@ OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 def main() -> None:
     """Runs the command that the program's arguments name, and exits."""
     if sys.stdout is None:  # started with its stdout closed: what is printed goes nowhere
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))
 
 

@@ -329,6 +329,16 @@ def test_an_unknown_model_is_told_before_the_chat_begins(server: Serving) -> Non
     assert "trunkline: unknown model 'sim/ehco'" in terminal.text
 
 
+def test_a_server_that_only_lists_its_models_is_believed(
+    server: Serving, simulator: Simulator
+) -> None:
+    with chatting(server, ECHO, TRUNKLINE_URL=simulator.base_url, TRUNKLINE_KEY="sk-1") as terminal:
+        terminal.enter(f"/model {ECHO}")
+        terminal.enter("hello")
+    assert f"asking {ECHO} from now on" in terminal.text
+    assert "echo: hello" in terminal.text
+
+
 def test_without_a_terminal_run_is_recommended(server: Serving) -> None:
     done = run("chat", home=server.home)
     assert (done.returncode, done.stdout) == (2, "")

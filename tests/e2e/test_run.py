@@ -385,6 +385,14 @@ def test_a_router_that_refuses_this_homes_key_is_left_alone(
     assert (done.returncode, done.stdout) == (0, f"{ANSWER[NANO]}\n")
 
 
+def test_a_home_whose_keys_are_all_made_by_hand_is_asked_with_one_of_them(tmp_path: Path) -> None:
+    create = [sys.executable, "-m", "trunkline", "keys", "create", "--json"]
+    made = subprocess.run(create, env=environment(tmp_path), capture_output=True, check=True)
+    key = json.loads(made.stdout)["key"]
+    done = run(NANO, QUESTION, "--temperature", "0", home=tmp_path, TRUNKLINE_KEY=key, **at(0))
+    assert (done.returncode, done.stdout) == (0, f"{ANSWER[NANO]}\n"), done.stderr
+
+
 def test_a_named_router_that_refuses_the_key_is_said_to(server: Serving) -> None:
     done = ask(server, ECHO, "x", "--key", "tl_not-a-key-of-this-server")
     assert (done.returncode, done.stdout) == (1, "")

@@ -60,9 +60,9 @@ def chat(
     where = wanted(url, key, config)
     with connected(where, os.environ, on_start=note_start) as connection:
         api, models = connection.api, connection.models
-        if model is not None:
+        if model is not None and model not in models:
             api.check_model(model)
-        elif not models:
+        if model is None and not models:
             raise TrunklineError(
                 "the router offers no model; 'trunkline init', then add a provider"
             )

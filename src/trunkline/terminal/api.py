@@ -71,7 +71,10 @@ class API:
             raise TrunklineError(f"{self.url} does not list its models as OpenAI does") from None
 
     def check_model(self, name: str) -> None:
-        """Asks whether a model can be asked. Raises TrunklineError with the server's reason if not."""
+        """Asks whether a model can be asked that is not listed, as one with a policy.
+
+        Raises TrunklineError with the server's reason if not.
+        """
         status, body = self._get(
             f"/v1/models/{quote(name, errors='replace')}", self.headers, SMALL_S
         )

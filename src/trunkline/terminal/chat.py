@@ -164,7 +164,8 @@ class Chat:
                 (model, "asked now" if model == now else "") for model in self._models
             )
             return
-        self._api.check_model(name)
+        if name not in self._models:
+            self._api.check_model(name)
         self._conversation.model = name
         self._screen.note(f"asking {name} from now on")
 
