@@ -17,6 +17,7 @@ from trunkline.errors import StartError
 
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 5.0
+_DYING_S = 1.0  # the connections of a process that ends are gone before it is
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +48,12 @@ class Own:
         self._why: str | None = None
 
     def ended(self) -> str | None:
-        """Returns why the child has ended by itself, None if it has not."""
-        if self._why is None and self._child.poll() is not None:
+        """Returns why the child has ended by itself, None if it has not; to be asked after a failure."""
+        if self._why is None:
+            try:
+                self._child.wait(_DYING_S)
+            except subprocess.TimeoutExpired:
+                return None
             said = _answer(self._child, self._log)
             self._why = said.error if isinstance(said, Failed) else "it gives no reason"
         return self._why
