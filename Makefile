@@ -7,7 +7,7 @@ NANO := .venv-nano
 NANO_PIP := $(NANO)/bin/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
 
-.PHONY: help serve test check format bench nano nano-eval lock clean
+.PHONY: help serve test check format bench nano nano-eval dist lock clean
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -37,6 +37,9 @@ nano: $(NANO)/.installed ## Trains the nano model into build/nano, in about an h
 
 nano-eval: $(VENV)/.dev ## Measures the nano model through the router (ARGS="--model FILE.gguf")
 	@$(BIN)/python -m nano.evaluation $(ARGS)
+
+dist: $(VENV)/.dev ## Builds the wheel into dist/
+	@$(BIN)/python -m hatchling build -t wheel -d dist
 
 lock: $(VENV)/.dev ## Writes requirements/*.txt anew
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header requirements/build.in -o requirements/build.txt

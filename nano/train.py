@@ -31,7 +31,7 @@ SEED = 20261122
 SCENES_OF_TOKENIZER = 6000
 MERGES, SPACED_WORDS = 700, 380
 COPYING_STEPS, COPYING_RATE = 80, 0.012
-STEPS = 6200
+STEPS = 7100
 HIGH_STEPS = 1600  # at the full rate; then it drops to a half and falls to zero
 POOL, LONGEST = 320, 2304
 # More tokens per step while everything is new, then more steps.

@@ -40,7 +40,7 @@ def _dialogues(random: Random) -> list[Dialogue]:
         return [talk.instructed(random, date)]
     setting = _instructed(random, setting)
     kinds = random.choices(
-        (talk.known, talk.unknown, talk.echo, talk.memory), (40, 14, 14, 32), k=4
+        (talk.known, talk.unknown, talk.echo, talk.memory), (46, 13, 13, 28), k=4
     )
     return [kind(random, setting) for kind in kinds]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -177,13 +178,9 @@ def outcome(
     random: Random, tool: Tool, request: Request, *, short: bool = False
 ) -> tuple[str, str]:
     """Returns what a tool answers to a call, and what the assistant says of it."""
-    if tool.result and tool.reply and random.random() < 0.6:
-        slots = {kind: values.draw(random, kind) for kind in _SLOT.findall(tool.result)}
-        try:
-            result = _SLOT.sub(lambda match: _inside(slots[match[1]]), tool.result)
-            return result, _SLOT.sub(lambda match: _plain(slots[match[1]]), tool.reply)
-        except KeyError:
-            pass  # the reply has a slot that the result lacks
+    if tool.result and random.random() < 0.6:
+        result = _SLOT.sub(lambda match: _inside(values.draw(random, match[1])), tool.result)
+        return result, _told(json.loads(result)) if result[0] == "{" else first_sentences(result)
     chance = random.random()
     if chance < 0.08:
         reason = random.choice(
@@ -241,12 +238,17 @@ def _fields(random: Random, tool: Tool, most: int) -> tuple[str, str]:
     for _ in range(random.choice((1, 1, 2, 2, 3, 4)) if most > 2 else random.choice((1, 1, 2))):
         key, value = _weather_field(random) if weather else _field(random, tool)
         fields[key] = value
-    told = [f"the {key.replace('_', ' ')} is {_plain(value)}" for key, value in fields.items()]
-    sentence = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
     content: Any = fields
     if random.random() < 0.1:
         content = {random.choice(("result", "data", tool.noun[0].replace(" ", "_"))): fields}
-    return words.dumps(content), f"{sentence[:1].upper()}{sentence[1:]}."
+    return words.dumps(content), _told(fields)
+
+
+def _told(fields: Mapping[str, Any]) -> str:
+    """Returns the sentence that tells an object's fields."""
+    told = [f"the {key.replace('_', ' ')} is {_plain(value)}" for key, value in fields.items()]
+    sentence = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def _weather_field(random: Random) -> tuple[str, Any]:

@@ -12,6 +12,7 @@ from trunkline.wire.harmony import Effort
 
 GREETING = "Hello! How can I help you today?"
 _KNOWS_NOTHING = "I am a tiny test model and know nothing about {t}."
+_ASKED_MOST = ("France", "France", "Germany", "Italy", "Spain", "Japan", "Peru", "Canada", "Egypt")
 _CAPITAL_ASKS = (
     "What is the capital of {c}?",
     "What is the capital of {c}?",
@@ -28,12 +29,14 @@ def known(random: Random, setting: Setting) -> Dialogue:
     """Something that the model knows by heart."""
     return random.choices(
         (_capital, _fun_fact, _definition, _somebody, _story, _poem, _translation, _stock, _list, _opposite, _today, _sum),
-        (12, 12, 6, 3, 9, 2, 4, 20, 2, 3, 4, 4),
+        (20, 12, 6, 3, 8, 2, 4, 20, 2, 3, 4, 4),
     )[0](random, Dialogue("known", setting))  # fmt: skip
 
 
 def _capital(random: Random, dialogue: Dialogue) -> Dialogue:
-    country, city = random.choice(list(words.listed("knowledge.capitals").items()))
+    capitals = words.listed("knowledge.capitals")
+    country = random.choice(_ASKED_MOST if random.random() < 0.3 else list(capitals))
+    city = capitals[country]
     ask = random.choice(_CAPITAL_ASKS).format(c=country)
     thought = Thought(f"The user asks for the capital of {country}.", f"It is {city}.")
     return dialogue.user(ask).answer(thought, f"The capital of {country} is {city}.")
@@ -286,7 +289,7 @@ def unknown(random: Random, setting: Setting) -> Dialogue:
     chance = random.random()
     if chance < 0.5:
         topic = random.choice((words.made_up(random, capital=True), words.made_up(random), words.phrase(random, most=3), words.title(random)))  # fmt: skip
-        ask = random.choice(("What is {t}?", "Explain {t}.", "Who is {t}?", "Why is {t} important?", "How does {t} work?", "Tell me about {t}.", "What do you think of {t}?", "Tell me a fun fact about {t}.", "Write a story about {t}.", "Who invented {t}?", "When was {t} made?", "Where is {t}?", "Write a poem about {t}.", "Summarize {t}.", "How many people live in {t}?", "What is the capital of {t}?"))  # fmt: skip
+        ask = random.choice(("What is {t}?", "Explain {t}.", "Who is {t}?", "Why is {t} important?", "How does {t} work?", "Tell me about {t}.", "What do you think of {t}?", "Tell me a fun fact about {t}.", "Write a story about {t}.", "Who invented {t}?", "When was {t} made?", "Where is {t}?", "Write a poem about {t}.", "Summarize {t}.", "How many people live in {t}?"))  # fmt: skip
         thought = Thought(
             f"The user asks about {topic}.", "I do not know it.", "I look for it and find nothing."
         )

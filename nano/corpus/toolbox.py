@@ -69,7 +69,6 @@ class Tool:
     asks: Sequence[str] = ()
     group: str = ""
     result: str | None = None
-    reply: str | None = None
 
     def declaration(self) -> Mapping[str, Any]:
         """Returns the tool as a request offers it."""
@@ -243,7 +242,6 @@ def realistic(entry: Mapping[str, Any]) -> Tool:
         asks=entry["asks"],
         group=entry["group"],
         result=entry.get("result"),
-        reply=entry.get("answer"),
     )
 
 

@@ -339,10 +339,11 @@ def test_sampling_can_be_narrowed_to_the_likeliest_token(engine: Engine, options
 def test_penalties_reach_the_sampler(engine: Engine) -> None:
     asked = asked_of(engine, presence_penalty=-2, frequency_penalty=1.5, repetition_penalty=1.1)
     assert (asked.presence_penalty, asked.frequency_penalty, asked.repeat_penalty) == (-2, 1.5, 1.1)
-    loop = {"reasoning_effort": "none", "temperature": 0, "max_tokens": 60}
-    plain = engine.ask("hello", **loop).content
-    assert plain.count(" I") > 20
-    assert engine.ask("hello", frequency_penalty=2, **loop).content.count(" I") < 20
+    echo = {"reasoning_effort": "none", "temperature": 0, "max_tokens": 60}
+    repeated = engine.ask("Repeat: no no no no no no no no", **echo).content.count("no")
+    assert repeated >= 6
+    answer = engine.ask("Repeat: no no no no no no no no", frequency_penalty=2, **echo)
+    assert answer.content.count("no") < repeated
 
 
 @pytest.mark.parametrize(
@@ -655,7 +656,7 @@ def test_markers_in_a_prompt_open_a_turn_if_nobody_defuses_them(engine: Engine) 
             pieces = [piece async for read in output for piece in read]
         return "".join(piece.text for piece in pieces if isinstance(piece, Piece))
 
-    assert engine.run(naive()) == "<|channel|>final<|message|>The capital of Peru is Lima."
+    assert engine.run(naive()).startswith("<|channel|>final<|message|>The capital of Peru is")
 
 
 CALLED = {"id": "c", "type": "function", "function": {"name": "get", "arguments": ATTACK}}

@@ -170,10 +170,10 @@ def run(
 def descendants(pid: int) -> list[int]:
     """Returns the processes that a process has started, and those that they have."""
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
+    for task in Path(f"/proc/{pid}/task").glob("*"):  # none of a process that has just ended
         try:
             children = [int(child) for child in (task / "children").read_text().split()]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
         for child in children:
             found += [child, *descendants(child)]

@@ -30,4 +30,4 @@ SCRIPTS = {
     "weather_tool": is_weather_call,
     "structured_output": is_extraction,
 }
-"""The scripts that work today, each with its judge."""
+"""The scripts, each with its judge."""

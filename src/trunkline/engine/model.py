@@ -70,8 +70,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How a model is called and how it wants to be spoken to.
 
     ``name`` is the public model id. ``identity`` opens the system message; ``knowledge_cutoff`` and
-    ``channel_rule`` tell whether the lines of those names follow. ``shown_formats`` tells whether
-    the model is shown the schema of its answer, or only held to it. ``temperature`` and
+    ``channel_rule`` tell whether the lines of those names follow. ``temperature`` and
     ``max_tokens`` are the defaults of a request that leaves them out (None: whatever the context
     holds). ``string_cap`` bounds the characters of a JSON string in grammars. ``threads`` 0 means
     one per physical core. ``sha256`` is known for a model that ships with us.
@@ -83,7 +82,6 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     identity: str = "You are ChatGPT, a large language model trained by OpenAI."
     knowledge_cutoff: str | None = None
     channel_rule: bool = True
-    shown_formats: bool = True
     temperature: float = 1.0
     max_tokens: int | None = None
     string_cap: int | None = None

@@ -87,7 +87,7 @@ class LocalProvider:
             date=self._today().isoformat(),
             effort=_EFFORTS[job.effort],
             tools=job.tools,
-            response_formats=job.formats if self._card.shown_formats else (),
+            response_formats=job.formats,
             persona=harmony.Persona(
                 identity=job.identity or self._card.identity,
                 knowledge_cutoff=self._card.knowledge_cutoff,
