@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from trunkline.api.exchange import Exchange
-from trunkline.api.metrics import Metrics
+from trunkline.api.metrics import MULTIPROCESS, Metrics
 from trunkline.wire.chat import CompletionTokensDetails, PromptTokensDetails, Usage
 
 
@@ -89,3 +93,20 @@ def test_the_engines_load_and_restarts_are_told():
     found = figures(metrics)
     assert (found["trunkline_engine_slots_busy"], found["trunkline_engine_queue"]) == (3, 2)
     assert found['trunkline_engine_restarts_total{reason="died"}'] == 1
+
+
+def test_a_file_that_another_process_has_just_made_is_waited_for(tmp_path):
+    script = """
+import os, sys, threading
+from trunkline.api.metrics import MULTIPROCESS, Metrics
+metrics = Metrics()
+file = sys.argv[1] + "/counter_1.db"
+open(file, "wb").close()
+threading.Timer(0.01, os.truncate, (file, 65536)).start()
+sys.stdout.buffer.write(metrics.render())
+"""
+    environment = {**os.environ, MULTIPROCESS: str(tmp_path)}
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"trunkline_requests_running" in done.stdout

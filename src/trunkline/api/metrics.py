@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import os
+import struct
+import time
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,6 +27,7 @@ from trunkline.wire.chat import Usage
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable with a folder in which several processes count together."""
+_READ_AGAIN, _READ_AGAIN_AFTER_S = 50, 0.002  # a file is empty for microseconds
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -137,4 +140,9 @@ class Metrics:
 
     def render(self) -> bytes:
         """Returns the figures in Prometheus' text format."""
+        for _ in range(_READ_AGAIN):
+            try:
+                return generate_latest(self._registry)
+            except struct.error:  # another process has made a file of its own, still empty
+                time.sleep(_READ_AGAIN_AFTER_S)
         return generate_latest(self._registry)
