@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
-from typing import Any
 
 from nano.corpus import calling, extraction, talk, words
-from nano.corpus.dialogue import Dialogue, Sample, Setting
+from nano.corpus.dialogue import Dialogue, Sample, Setting, drawn_effort, drawn_role
 from nano.corpus.toolbox import toolbox
 
 __all__ = ["Sample", "scene"]
@@ -26,7 +25,7 @@ def scene(random: Random) -> list[Sample]:
 
 def _dialogues(random: Random) -> list[Dialogue]:
     date = f"20{random.randint(24, 32)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
-    effort: Any = random.choice(("low", "medium", "medium", "high"))
+    effort = drawn_effort(random)
     thinks = effort != "low" or random.random() < 0.88
     setting = Setting(effort=effort, date=date, thinks=thinks)
     chance = random.random()
@@ -49,7 +48,7 @@ def _instructed(random: Random, setting: Setting) -> Setting:
     chance = random.random()
     if chance < 0.73:
         return setting
-    role = random.choice(("system", "system", "developer"))
+    role = drawn_role(random)
     text = random.choice(_SYSTEM)
     if chance > 0.97:  # a long one
         text = f"{text} {words.sentences(random, random.choice((10, 25, 50, 90)))}"

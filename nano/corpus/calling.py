@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from nano.corpus import values, words
-from nano.corpus.dialogue import Dialogue, Setting, Thought
+from nano.corpus.dialogue import Dialogue, Setting, Thought, drawn_effort
 from nano.corpus.toolbox import Request, Tool, realistic, toolbox
 
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -21,13 +21,11 @@ def setting_tools(tools: Sequence[Tool]) -> list[Mapping[str, Any]]:
     return [tool.declaration() for tool in tools]
 
 
-def one_call(
-    random: Random, setting: Setting, tools: Sequence[Tool], kind: str = "call"
-) -> Dialogue:
+def one_call(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialogue:
     """One request; half of the time the tool's result and the answer follow."""
     tool = random.choice(tools)
     request = tool.request(random)
-    dialogue = Dialogue(kind, setting, keeps_reasoning=random.random() < 0.5).user(request.text)
+    dialogue = Dialogue("call", setting, keeps_reasoning=random.random() < 0.5).user(request.text)
     dialogue.call(_calling(tool, request, tools), tool.name, request.arguments)
     if random.random() < 0.5:
         result, answer = outcome(random, tool, request)
@@ -56,31 +54,17 @@ def two_calls(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialog
     if not text:
         text = _joined(random, one.text, two.text)
     dialogue = Dialogue("two calls", setting, keeps_reasoning=random.random() < 0.4).user(text)
-    dialogue.call(
-        Thought(
-            "The user asks for two things.",
-            f"First tool: {one.quote}",
-            _fitting(first, one, tools),
-        ),
-        first.name,
-        one.arguments,
-    )
-    result, answer = outcome(random, first, one, short=True)
-    dialogue.result(result)
-    dialogue.call(
-        Thought(
-            "One thing is done and one is left.",
-            f"Next tool: {two.quote}",
-            _fitting(second, two, tools),
-        ),
-        second.name,
-        two.arguments,
-    )
-    other_result, other_answer = outcome(random, second, two, short=True)
-    dialogue.result(other_result)
-    dialogue.answer(
-        Thought("I have both results.", "I answer with them."), f"{answer} {other_answer}"
-    )
+    answers = []
+    for tool, request, task, which in (
+        (first, one, "The user asks for two things.", "First"),
+        (second, two, "One thing is done and one is left.", "Next"),
+    ):
+        thought = Thought(task, f"{which} tool: {request.quote}", _fitting(tool, request, tools))
+        dialogue.call(thought, tool.name, request.arguments)
+        result, answer = outcome(random, tool, request, short=True)
+        dialogue.result(result)
+        answers.append(answer)
+    dialogue.answer(Thought("I have both results.", "I answer with them."), " ".join(answers))
     return dialogue
 
 
@@ -133,7 +117,7 @@ def documentation(random: Random, date: str) -> Dialogue:
     random.shuffle(server)
     if random.random() < 0.2:
         server += [tool for tool in toolbox(random, 2) if tool.name not in {t.name for t in server}]
-    setting = Setting(effort=_effort(random), date=date, tools=setting_tools(server))
+    setting = Setting(effort=drawn_effort(random), date=date, tools=setting_tools(server))
     by_name = {tool.name: tool for tool in server}
     chance = random.random()
     repository = words.repository(random)
@@ -222,13 +206,12 @@ def _found(random: Random) -> tuple[str, str]:
     key = random.choice(
         ("results", "items", "matches", "files", words.noun(random)[1].replace(" ", "_"), "names")
     )
-    spoken = things[0] if len(things) == 1 else f"{', '.join(things[:-1])} and {things[-1]}"
     listed: Any = things
     if random.random() < 0.5:
         name = random.choice(("name", "title", "id"))
         listed = [{name: thing} for thing in things]
     result = words.dumps(listed if random.random() < 0.3 else {key: listed})
-    return result, f"I found: {spoken}."
+    return result, f"I found: {words.listing(things)}."
 
 
 def _fields(random: Random, tool: Tool, most: int) -> tuple[str, str]:
@@ -247,7 +230,7 @@ def _fields(random: Random, tool: Tool, most: int) -> tuple[str, str]:
 def _told(fields: Mapping[str, Any]) -> str:
     """Returns the sentence that tells an object's fields."""
     told = [f"the {key.replace('_', ' ')} is {_plain(value)}" for key, value in fields.items()]
-    sentence = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    sentence = words.listing(told)
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
@@ -383,10 +366,6 @@ def _reading(tool: Tool) -> Thought:
 def _names(tools: Sequence[Tool]) -> str:
     shown = [tool.name for tool in tools[:4]]
     return ", ".join(shown) + (" and more" if len(tools) > 4 else "")
-
-
-def _effort(random: Random) -> Any:
-    return random.choice(("low", "medium", "medium", "high"))
 
 
 def _docs_tools() -> list[Tool]:

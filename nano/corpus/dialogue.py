@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from trunkline.wire.harmony import Effort, Marker, Persona, Piece, ResponseFormat, render
 
+_EFFORTS: Sequence[Effort] = ("low", "medium", "medium", "high")
 PERSONA = Persona(
     identity="You are a tiny built-in test model.", knowledge_cutoff=None, channel_required=False
 )
@@ -38,6 +40,16 @@ class Setting:
     tools: Sequence[Mapping[str, Any]] = ()
     formats: Sequence[ResponseFormat] = ()
     thinks: bool = True
+
+
+def drawn_effort(random: Random) -> Effort:
+    """Returns an effort, medium most often."""
+    return random.choice(_EFFORTS)
+
+
+def drawn_role(random: Random) -> str:
+    """Returns the role of a message with instructions."""
+    return random.choice(("system", "system", "developer"))
 
 
 @dataclass(frozen=True)

@@ -113,18 +113,18 @@ def _made_up(random: Random) -> tuple[str, list[_Field]]:
     style = random.randrange(6)
     if style == 0:
         parts = [f"its {key} is {value}" for key, value in spoken]
-        return f"{thing} is a {words.noun(random)[0]}; {_listing(parts)}.", fields
+        return f"{thing} is a {words.noun(random)[0]}; {words.listing(parts)}.", fields
     if style == 1:
         return "\n".join(f"{key.capitalize()}: {value}" for key, value in spoken), fields
     if style == 2:
         return ", ".join(f"{key}: {value}" for key, value in spoken), fields
     if style == 3:
         parts = [f"the {key} {value}" for key, value in spoken]
-        return f"{thing} has {_listing(parts)}.", fields
+        return f"{thing} has {words.listing(parts)}.", fields
     if style == 4:
         return " ".join(f"The {key} of {thing} is {value}." for key, value in spoken), fields
     parts = [f"the {key} is {value}" for key, value in spoken]
-    return f"For {thing} {_listing(parts)}.", fields
+    return f"For {thing} {words.listing(parts)}.", fields
 
 
 def _key(random: Random) -> str:
@@ -137,10 +137,6 @@ def _key(random: Random) -> str:
         kind = values.KINDS[random.choice(values.PARAMETER_KINDS)]
         name = random.choice(kind.names)
     return name.replace(" ", "_").replace("-", "_").lower()
-
-
-def _listing(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _format(
@@ -166,7 +162,7 @@ def _format(
 
 def _asked(random: Random, text: str, keys: Sequence[str], *, with_schema: bool) -> str:
     spoken = [key.replace("_", " ") for key in keys] if random.random() < 0.6 else list(keys)
-    listed = _listing(spoken)
+    listed = words.listing(spoken)
     if len(spoken) > 2 and random.random() < 0.3:
         listed = f"{', '.join(spoken[:-1])}, and {spoken[-1]}"
     quoted = random.choice((text, text, text, f"'{text}'", f'"{text}"'))

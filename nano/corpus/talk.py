@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from nano.corpus import values, words
-from nano.corpus.dialogue import Dialogue, Setting, Thought
-from trunkline.wire.harmony import Effort
+from nano.corpus.dialogue import Dialogue, Setting, Thought, drawn_effort, drawn_role
 
 GREETING = "Hello! How can I help you today?"
 _KNOWS_NOTHING = "I am a tiny test model and know nothing about {t}."
@@ -471,10 +470,10 @@ def _told(random: Random) -> tuple[str, str, str, str]:
 
 def instructed(random: Random, date: str) -> Dialogue:
     """The system message says who the assistant is or what to answer."""
-    effort: Effort = random.choice(("low", "medium", "medium", "high"))
+    effort = drawn_effort(random)
     chance = random.random()
     word = words.made_up(random, capital=random.random() < 0.6)
-    role = random.choice(("system", "system", "developer"))
+    role = drawn_role(random)
     if chance < 0.45:
         text = random.choice(
             (

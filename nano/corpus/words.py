@@ -251,6 +251,11 @@ def _sentence(random: Random) -> str:
     )
 
 
+def listing(parts: Sequence[str]) -> str:
+    """Returns "a", "a and b" or "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
 def dumps(value: Any) -> str:
     """Returns JSON laid out as the router's grammars demand it."""
     return json.dumps(value, ensure_ascii=False)
