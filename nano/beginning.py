@@ -10,6 +10,7 @@ tokens before, and two that are copied from place to place.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from tokenizers import Tokenizer
@@ -23,7 +24,8 @@ _SHARED = 0.85  # of the code of " word" and "Word" is that of "word"
 _FAST_PAIRS = 5  # rotary pairs that turn too fast to compare what stands far apart
 _POSITION_PAIRS = 5
 _POSITION_SHARPNESS = 16.0
-_CARRIED, _COPIED = 0.8, 0.6
+_BLUR_OFFSET, _BLUR_SHARPNESS = 3.5, 4.0  # the tokens from one to about six before
+_CARRIED, _BLURRED, _COPIED = 0.8, 1.6, 0.6
 _MATCH = 7.0
 
 
@@ -34,7 +36,7 @@ def prepare(model: Model, tokenizer: Tokenizer, *, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     part = shape.head_width
     axes, _ = torch.linalg.qr(torch.randn(shape.width, shape.width, generator=random))
-    own, before, before_that, *copied = (
+    own, before, before_that, around, *copied = (
         axes[:, start : start + part].T.contiguous() for start in range(0, shape.width, part)
     )
     codes = _codes(tokenizer, shape.vocabulary, shape.width, random)
@@ -45,10 +47,10 @@ def prepare(model: Model, tokenizer: Tokenizer, *, seed: int) -> None:
         layer.experts.down.mul_(0.1)
         layer.attention.qkv.bias.zero_()
         layer.attention.out.bias.zero_()
-    _carry(model, own, {0: (1, before), 1: (2, before_that)})
+    _carry(model, own, before, before_that, around)
     for index in (1, 3, 5):
         if index < shape.layers:
-            _match(model, index, own, before, before_that, copied, random)
+            _match(model, index, (own, before, before_that, around), copied, random)
 
 
 def _codes(tokenizer: Tokenizer, count: int, width: int, random: torch.Generator) -> Tensor:
@@ -63,77 +65,77 @@ def _codes(tokenizer: Tokenizer, count: int, width: int, random: torch.Generator
     return codes * _EMBEDDING_SCALE
 
 
-def _carry(model: Model, own: Tensor, offsets: dict[int, tuple[int, Tensor]]) -> None:
-    """Makes heads of layer 0 that bring the code of the token so many places before."""
+def _carry(model: Model, own: Tensor, before: Tensor, before_that: Tensor, around: Tensor) -> None:
+    """Makes heads of layer 0 that bring the codes of tokens before."""
     shape, attention = model.shape, model.layers[0].attention
     weight, bias = attention.qkv.weight, attention.qkv.bias
     half = shape.head_width // 2
     rates = shape.rope_base ** (-torch.arange(0, shape.head_width, 2) / shape.head_width)
-    size = math.sqrt(_POSITION_SHARPNESS * math.sqrt(shape.head_width))
-    strength = torch.zeros(half)
-    strength[:_POSITION_PAIRS] = size
-    key, value = _rows(model, "k", 0), _rows(model, "v", 0)
-    weight[key] = 0
-    bias[key] = torch.cat([strength, torch.zeros(half)])
-    weight[value] = own
+    sharp, blurred = torch.zeros(half), torch.zeros(half)
+    sharp[:_POSITION_PAIRS] = math.sqrt(_POSITION_SHARPNESS * math.sqrt(shape.head_width))
+    blurred[1:3] = math.sqrt(_BLUR_SHARPNESS * math.sqrt(shape.head_width))
     attention.out.weight.zero_()
-    for head, (offset, place) in offsets.items():
-        query, angle = _rows(model, "q", head), -rates * offset
-        weight[query] = 0
-        turned = torch.cat([strength * angle.cos(), strength * angle.sin()])
-        bias[query] = turned
+    for head, offset, strength, place in (
+        (0, 1.0, sharp, before),
+        (1, 2.0, sharp, before_that),
+        (2, _BLUR_OFFSET, blurred, around),
+    ):
+        kv = head // shape.sharing
+        key, value, query = _rows(model, "k", kv), _rows(model, "v", kv), _rows(model, "q", head)
+        weight[key], weight[query] = 0, 0
+        bias[key] = torch.cat([strength, torch.zeros(half)])
+        weight[value] = own
+        angle = -rates * offset
+        bias[query] = torch.cat([strength * angle.cos(), strength * angle.sin()])
         columns = slice(head * shape.head_width, (head + 1) * shape.head_width)
-        attention.out.weight[:, columns] = _CARRIED * place.T
+        attention.out.weight[:, columns] = (_CARRIED if place is not around else _BLURRED) * place.T
 
 
 def _match(
     model: Model,
     index: int,
-    own: Tensor,
-    before: Tensor,
-    before_that: Tensor,
-    copied: list[Tensor],
+    parts: Sequence[Tensor],
+    copied: Sequence[Tensor],
     random: torch.Generator,
 ) -> None:
     """Makes all heads of a layer look for a repetition and copy what follows it.
 
-    Those of the first key-value head compare one token, the others two.
+    Those of the first key-value head compare one token, the others two and what is around them.
     """
     shape, attention = model.shape, model.layers[index].attention
     weight = attention.qkv.weight
-    group = shape.heads // shape.kv_heads
-    slow = _slow_axes(shape.head_width)
+    own, before, before_that, around = parts
     attention.out.weight.mul_(0.1)
     for kv in range(shape.kv_heads):
-        here, there = _pattern(kv, slow, own, before, before_that, random)
+        compared = (
+            ((own, before, 1.0),)
+            if kv == 0
+            else ((own, before, 0.5), (before, before_that, 0.25), (around, around, 0.25))
+        )
+        here, there = _pattern(_slow_axes(shape.head_width), compared, random)
         weight[_rows(model, "k", kv)] = there
         weight[_rows(model, "v", kv)] = copied[kv]
-        for head in range(kv * group, (kv + 1) * group):
+        for head in range(kv * shape.sharing, (kv + 1) * shape.sharing):
             weight[_rows(model, "q", head)] = here
             columns = slice(head * shape.head_width, (head + 1) * shape.head_width)
             attention.out.weight[:, columns] += _COPIED * copied[kv].T
 
 
 def _pattern(
-    kv: int,
-    slow: Tensor,
-    own: Tensor,
-    before: Tensor,
-    before_that: Tensor,
-    random: torch.Generator,
+    slow: Tensor, compared: Sequence[tuple[Tensor, Tensor, float]], random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Returns the query's and the key's weights, which meet on the slow axes."""
-    scale, axes = math.sqrt(_MATCH), len(slow)
-    here, there = torch.zeros_like(own), torch.zeros_like(own)
-    if kv == 0:
-        here[slow], there[slow] = scale * own[:axes], scale * before[:axes]
-        return here, there
-    first = axes * 3 // 5
-    mix, _ = torch.linalg.qr(torch.randn(len(own), len(own), generator=random))
-    here[slow[:first]] = scale * mix[:first] @ own
-    there[slow[:first]] = scale * mix[:first] @ before
-    here[slow[first:]] = scale * mix[: axes - first] @ before
-    there[slow[first:]] = scale * mix[: axes - first] @ before_that
+    """Returns the query's and the key's weights, which meet on the slow axes.
+
+    ``compared`` are a part here, a part there, and the share of the axes that compares them.
+    """
+    scale, axes, first = math.sqrt(_MATCH), len(slow), 0
+    here, there = torch.zeros_like(compared[0][0]), torch.zeros_like(compared[0][0])
+    mix, _ = torch.linalg.qr(torch.randn(len(here), len(here), generator=random))
+    for ours, theirs, share in compared:
+        some = slow[first : first + round(axes * share)]
+        here[some] = scale * mix[: len(some)] @ ours
+        there[some] = scale * mix[: len(some)] @ theirs
+        first += len(some)
     return here, there
 
 

@@ -94,8 +94,8 @@ def _add_tensors(writer: gguf.GGUFWriter, model: Model) -> None:
         attention, experts, block = layer.attention, layer.experts, f"blk.{index}"
         writer.add_tensor(f"{block}.attn_norm.weight", _full(layer.attention_norm.weight))
         writer.add_tensor(f"{block}.post_attention_norm.weight", _full(layer.experts_norm.weight))
-        weights = attention.qkv.weight.split(attention.split)
-        biases = attention.qkv.bias.split(attention.split)
+        rows = [heads * shape.head_width for heads in attention.split]
+        weights, biases = attention.qkv.weight.split(rows), attention.qkv.bias.split(rows)
         for name, weight, bias in zip("qkv", weights, biases, strict=True):
             writer.add_tensor(f"{block}.attn_{name}.weight", _half(weight))
             writer.add_tensor(f"{block}.attn_{name}.bias", _full(bias))

@@ -19,24 +19,32 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315  # of the published quintic
 
 
 class Optimizer:
-    """Both optimizers as one; ``matrix_rate`` and ``rate`` are their learning rates at full scale."""
+    """Both optimizers as one; ``matrix_rate`` and ``rate`` are their learning rates at full scale.
 
-    def __init__(self, model: nn.Module, *, matrix_rate: float, rate: float) -> None:
+    Of several that share a model, each steps ``part`` of all parameters: (0, 2) is the first half.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, matrix_rate: float, rate: float, part: tuple[int, int] = (0, 1)
+    ) -> None:
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
             plain = parameter.ndim < 2 or "bias" in name or "embedding" in name or "router" in name
             (others if plain else matrices).append(parameter)
+        first, count = part
+        # By size, so that all have as much to do.
+        matrices = sorted(matrices, key=nn.Parameter.numel)[first::count]
+        others = sorted(others, key=nn.Parameter.numel)[first::count]
         self._matrices = [(matrix, torch.zeros_like(matrix)) for matrix in matrices]
         self._matrix_rate, self._rate = matrix_rate, rate
         self._others = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
 
     def step(self, scale: float) -> None:
-        """Applies the gradients at this share of the full learning rates, and clears them."""
+        """Applies the gradients at this share of the full learning rates."""
         for group in self._others.param_groups:
             group["lr"] = self._rate * scale
         self._others.step()
-        self._others.zero_grad(set_to_none=True)
         self._step_matrices(self._matrices, self._matrix_rate * scale)
 
     def state(self) -> dict[str, Any]:
@@ -58,7 +66,6 @@ class Optimizer:
             update = _orthogonal(matrix.grad + _MOMENTUM * momentum)
             stretch = 0.5 * math.sqrt(max(1.0, matrix.shape[-2] / matrix.shape[-1]))
             matrix.mul_(1 - rate * _DECAY).add_(update, alpha=-rate * stretch)
-            matrix.grad = None
 
 
 def _orthogonal(update: Tensor) -> Tensor:

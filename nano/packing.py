@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from random import Random
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,7 +17,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from nano.corpus.dialogue import Sample
+from nano.model import MASKED, Block, Shape
 from trunkline.wire.harmony import Marker, Piece
+
+_BLOCK = 192  # rows that are attended together
+_WAITING = 24  # trees that a batch is chosen from
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,16 @@ class Tree:
 
 @dataclass(frozen=True)
 class Batch:
-    """Trees side by side; the fields are what ``Model.forward`` takes.
+    """Trees one after the other; the fields are what ``Model.forward`` takes.
 
-    ``rows`` and ``places`` say where something is to be learned, ``targets`` what.
+    ``places`` says where something is to be learned, ``targets`` what. Layers that see everything
+    look through ``everything``, those with a window through ``near``.
     """
 
     ids: Tensor
     positions: Tensor
-    visible: Tensor
-    rows: Tensor
+    everything: list[Block]
+    near: list[Block]
     places: Tensor
     targets: Tensor
 
@@ -54,6 +59,7 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._markers = {marker: tokenizer.token_to_id(marker.value) for marker in Marker}
+        self._text = lru_cache(1024)(self._encoded)  # the samples of a scene share their texts
 
     def __call__(self, pieces: Iterable[Piece]) -> list[int]:
         ids: list[int] = []
@@ -61,7 +67,11 @@ class Encoder:
             if isinstance(piece, Marker):
                 ids.append(self._markers[piece])
             else:
-                ids += self._tokenizer.encode(piece, add_special_tokens=False).ids
+                ids += self._text(piece)
+        return ids
+
+    def _encoded(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
 
@@ -88,43 +98,62 @@ def tree(samples: Sequence[Sample], encode: Encoder) -> Tree:
     return Tree(tokens, parents, depths, lessons)
 
 
-def batches(trees: Iterable[Tree], *, tokens: int, longest: int, random: Random) -> Iterator[Batch]:
-    """Returns batches of about so many tokens, of trees of like size, in random order.
+def batches(trees: Iterable[Tree], shape: Shape, *, tokens: int, longest: int) -> Iterator[Batch]:
+    """Returns batches of nearly so many tokens, so that they take like long.
 
     Trees with more than ``longest`` tokens are left out.
     """
-    fitting = [tree_ for tree_ in trees if len(tree_.tokens) <= longest]
-    fitting.sort(key=lambda tree_: len(tree_.tokens))
-    groups: list[list[Tree]] = [[]]
-    for tree_ in fitting:
-        if groups[-1] and (len(groups[-1]) + 1) * len(tree_.tokens) > tokens:
-            groups.append([])
-        groups[-1].append(tree_)
-    random.shuffle(groups)
-    return (stacked(group) for group in groups)
+    waiting: list[Tree] = []
+    for tree_ in trees:
+        if len(tree_.tokens) <= longest:
+            waiting.append(tree_)
+        if len(waiting) == _WAITING:
+            room, group, rest = tokens, [], []
+            for one in waiting:
+                if len(one.tokens) <= room:
+                    group.append(one)
+                    room -= len(one.tokens)
+                else:
+                    rest.append(one)
+            yield packed(group, shape)
+            waiting = rest
 
 
-def stacked(trees: Sequence[Tree]) -> Batch:
-    """Returns trees side by side, filled up to the longest."""
-    count, length = len(trees), max(len(tree_.tokens) for tree_ in trees)
-    ids = np.zeros((count, length), np.int64)
-    positions = np.zeros((count, length), np.int64)
-    visible = np.zeros((count, length, length), np.bool_)
-    lessons: list[tuple[int, int, int]] = []
-    for row, tree_ in enumerate(trees):
-        size = len(tree_.tokens)
-        ids[row, :size] = tree_.tokens
-        positions[row, :size] = tree_.depths
-        visible[row, :size, :size] = _ancestors(tree_.parents)
-        lessons += [(row, place, target) for place, target in tree_.lessons]
-    rows, places, targets = torch.tensor(lessons).T
+def packed(trees: Sequence[Tree], shape: Shape) -> Batch:
+    """Returns trees one after the other."""
+    everything: list[Block] = []
+    near: list[Block] = []
+    places: list[int] = []
+    start = 0
+    for tree_ in trees:
+        depths, seen = np.array(tree_.depths, np.int16), _ancestors(tree_.parents)
+        size = len(depths)
+        count = -(-size // _BLOCK)
+        for number in range(count):
+            rows = slice(size * number // count, size * (number + 1) // count)
+            close = depths[rows, None] - depths[None, :] < shape.window
+            everything.append(_block(rows, seen[rows], start, shape.sharing))
+            near.append(_block(rows, seen[rows] & close, start, shape.sharing))
+        places += [start + place for place, _ in tree_.lessons]
+        start += size
     return Batch(
-        torch.from_numpy(ids),
-        torch.from_numpy(positions),
-        torch.from_numpy(visible),
-        rows,
-        places,
-        targets,
+        torch.tensor([token for tree_ in trees for token in tree_.tokens]),
+        torch.tensor([depth for tree_ in trees for depth in tree_.depths]),
+        everything,
+        near,
+        torch.tensor(places),
+        torch.tensor([target for tree_ in trees for _, target in tree_.lessons]),
+    )
+
+
+def _block(rows: slice, seen: NDArray[np.bool_], start: int, sharing: int) -> Block:
+    columns = seen.any(0).nonzero()[0]
+    bias = np.zeros((len(seen), 1 + len(columns)), np.float32)
+    bias[:, 1:][~seen[:, columns]] = MASKED
+    return Block(
+        slice(start + rows.start, start + rows.stop),
+        torch.from_numpy(np.concatenate([[0], 1 + start + columns])),
+        torch.from_numpy(np.tile(bias, (sharing, 1))),
     )
 
 

@@ -13,7 +13,7 @@ import xllamacpp
 
 from nano.corpus import scene
 from nano.model import Model
-from nano.packing import Encoder
+from nano.packing import Encoder, Tree, packed
 
 TOLERANCE = 0.05
 """Largest difference of log-probabilities that weights of 16 bits explain."""
@@ -40,9 +40,10 @@ def _serve(path: Path) -> Any:
 @torch.no_grad()
 def _compared(address: str, model: Model, prompt: list[int]) -> float:
     length = len(prompt)
-    visible = torch.tril(torch.ones(1, length, length, dtype=torch.bool))
-    row, end = torch.tensor([0]), torch.tensor([length - 1])
-    logits = model(torch.tensor([prompt]), torch.arange(length)[None], visible, row, end)
+    order = list(range(length))
+    line = Tree(prompt, [place - 1 for place in order], order, [(length - 1, 0)])
+    batch = packed([line], model.shape)
+    logits = model(batch.ids, batch.positions, batch.everything, batch.near, batch.places)
     ours = logits[0].log_softmax(-1)
     wanted = {"prompt": prompt, "n_predict": 1, "n_probs": _TOKENS_COMPARED, "temperature": 0}
     request = urllib.request.Request(

@@ -1,14 +1,14 @@
 """Trains the nano model: ``python -m nano.train``.
 
-First some steps on random repetitions, which set the copying circuit, then dialogues. The rate of
-learning stays up for a while, then drops to a half and falls to zero: at the full rate the loss stops
-falling long before there is nothing more to learn. All that is random follows from the seed; a
-run on another processor differs by rounding only.
+First some steps on random repetitions, which set the copying circuit, then dialogues, while the rate of
+learning falls to zero. All that is random follows from the seed; a run on another processor differs
+by rounding only.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections import defaultdict
@@ -18,29 +18,23 @@ from random import Random
 
 import torch
 from tokenizers import Tokenizer
-from torch.nn import functional
 
 from nano import beginning, gguf_file, parity, tokenizer
 from nano.corpus import Sample, scene
 from nano.model import Model, Shape
-from nano.optimizer import Optimizer
-from nano.packing import Batch, Encoder, batches, stacked, tree
+from nano.packing import Batch, Encoder, Tree, batches, packed, tree
+from nano.team import WORKERS, Team, Worker
 from trunkline.wire.harmony import Marker
 
-SEED = 20261122
+SEED = 20261125
 SCENES_OF_TOKENIZER = 6000
-MERGES, SPACED_WORDS = 700, 380
-COPYING_STEPS, COPYING_RATE = 80, 0.012
-STEPS = 7100
-HIGH_STEPS = 1600  # at the full rate; then it drops to a half and falls to zero
-POOL, LONGEST = 320, 2304
-# More tokens per step while everything is new, then more steps.
-FIRST_POOLS, FIRST_BATCH_TOKENS, BATCH_TOKENS = 22, 8192, 4096
-MATRIX_RATE, RATE = 0.012, 4e-3
+MERGES, SPACED_WORDS = 1100, 600
+COPYING_STEPS, COPYING_SCALE = 80, 1.5
+STEPS = 7000
+LONGEST = 3072
+BATCH_TOKENS = 3072  # of each worker, in each step
 WARM_UP = 60
-BALANCE = 0.01
-GRADIENT_NORM = 1.0
-CHECKED_EVERY, CHECKED_SCENES = 200, 60
+CHECKED_EVERY, CHECKED_SCENES = 500, 12
 
 
 def main() -> None:
@@ -50,38 +44,27 @@ def main() -> None:
         "--into", type=Path, default=Path("build/nano"), help="folder of the results"
     )
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
     arguments.into.mkdir(parents=True, exist_ok=True)
     train(arguments.into, steps=arguments.steps, resume=arguments.resume)
 
 
 def train(into: Path, *, steps: int, resume: bool = False) -> None:
-    """Trains a model; writes ``tokenizer.json``, ``checkpoint.pt`` and ``gpt-oss-nano.gguf``."""
+    """Trains a model; writes ``tokenizer.json``, checkpoints and ``gpt-oss-nano.gguf``."""
     torch.manual_seed(SEED)
     words = into / "tokenizer.json"
-    if not (resume and words.exists()):
+    if not words.exists():
         learned_tokenizer().save(str(words))
     tokens = tokenizer.load(words)
     model = Model(Shape(vocabulary=tokens.get_vocab_size()))
-    optimizer = Optimizer(model, matrix_rate=MATRIX_RATE, rate=RATE)
+    beginning.prepare(model, tokens, seed=SEED)
     print(
         f"{sum(p.numel() for p in model.parameters())} parameters, {tokens.get_vocab_size()} tokens",
         flush=True,
     )
-    done = 0
-    saved = into / "checkpoint.pt"
-    if resume and saved.exists():
-        state = torch.load(saved)
-        model.load_state_dict(state["model"])
-        optimizer.load_state(state["optimizer"])
-        done = state["step"]
-    else:
-        beginning.prepare(model, tokens, seed=SEED)
-        learn_copying(model, optimizer)
-    learn_dialogues(model, optimizer, Encoder(tokens), done=done, steps=steps, saved=saved)
+    team = Team(model, into / "checkpoint", resume=resume)
+    torch.multiprocessing.spawn(_work, (team, words, steps), nprocs=WORKERS)
     file = into / "gpt-oss-nano.gguf"
     gguf_file.write(file, model, tokens)
     distance = parity.difference(file, model, Encoder(tokens))
@@ -100,76 +83,62 @@ def learned_tokenizer() -> Tokenizer:
     return tokenizer.learn(texts, merges=MERGES, spaced_words=SPACED_WORDS)
 
 
-def learn_copying(model: Model, optimizer: Optimizer) -> None:
+def _work(rank: int, team: Team, words: Path, steps: int) -> None:
+    """Trains as one of the workers, on a core of its own."""
+    torch.set_num_threads(1)
+    worker = Worker(team, rank)
+    if worker.done == 0:
+        learn_copying(worker)
+    learn_dialogues(worker, Encoder(tokenizer.load(words)), steps=steps)
+
+
+def learn_copying(worker: Worker) -> None:
     """Some steps on random repetitions."""
-    random = Random(f"{SEED} copying")
+    random = Random(f"{SEED} copying {worker.rank}")
     for step in range(COPYING_STEPS):
-        batch = _repetitions(random, model.shape.vocabulary)
-        loss = _learn(model, batch)
-        optimizer.step(min(1.0, (step + 1) / 40))
-        if step % 20 == 19:
+        loss = worker.learn(
+            _repetitions(random, worker.model.shape), min(1.0, (step + 1) / 40) * COPYING_SCALE
+        )
+        if step % 20 == 19 and worker.rank == 0:
             print(f"copying: step {step + 1}, loss {loss:.3f}", flush=True)
 
 
-def learn_dialogues(
-    model: Model, optimizer: Optimizer, encode: Encoder, *, done: int, steps: int, saved: Path
-) -> None:
+def learn_dialogues(worker: Worker, encode: Encoder, *, steps: int) -> None:
     """Learns from scenes."""
     started, tokens, average = time.monotonic(), 0, 0.0
-    for step, (pool, batch) in enumerate(_stream(encode), 0):
-        if step < done:
-            continue
-        if step >= steps:
-            break
-        loss = _learn(model, batch)
-        optimizer.step(_scale(step, steps))
-        tokens += batch.ids.numel()
+    stream = _stream(worker, encode)
+    for step in range(worker.done, steps):
+        batch = next(stream)
+        loss = worker.learn(batch, _scale(step, steps))
+        tokens += batch.ids.numel() * WORKERS
         average = loss if average == 0.0 else 0.97 * average + 0.03 * loss
-        if (step + 1) % 20 == 0:
+        if (step + 1) % 20 == 0 and worker.rank == 0:
             elapsed = time.monotonic() - started
             print(
-                f"step {step + 1}/{steps}: loss {average:.4f}, {tokens / elapsed:.0f} tokens/s, {elapsed:.0f} s, pool {pool}",
+                f"step {step + 1}/{steps}: loss {average:.4f}, {tokens / elapsed:.0f} tokens/s, {elapsed:.0f} s",
                 flush=True,
             )
         if (step + 1) % CHECKED_EVERY == 0 or step + 1 == steps:
-            torch.save(
-                {"model": model.state_dict(), "optimizer": optimizer.state(), "step": step + 1},
-                saved,
-            )
-            print(check(model, encode), flush=True)
+            worker.save(step + 1)
+            report = check(worker.model, encode, worker.rank)
+            print(report, flush=True)
 
 
 def _scale(step: int, steps: int) -> float:
-    if step < HIGH_STEPS:
-        return min(1.0, (step + 1) / WARM_UP)
-    return 0.5 * (steps - step) / (steps - HIGH_STEPS)
+    return min((step + 1) / WARM_UP, 1.0 - step / steps)
 
 
-def _stream(encode: Encoder) -> Iterator[tuple[int, Batch]]:
-    """Yields batches without end; each pool of scenes follows from its number."""
-    number = 0
-    while True:
-        random = Random(f"{SEED} pool {number}")
-        trees = (tree(scene(random), encode) for _ in range(POOL))
-        tokens = FIRST_BATCH_TOKENS if number < FIRST_POOLS else BATCH_TOKENS
-        for batch in batches(trees, tokens=tokens, longest=LONGEST, random=random):
-            yield number, batch
-        number += 1
-
-
-def _learn(model: Model, batch: Batch) -> float:
-    """Computes the gradients of a batch; returns its loss."""
-    logits = model(batch.ids, batch.positions, batch.visible, batch.rows, batch.places)
-    loss = functional.cross_entropy(logits, batch.targets)
-    (loss + BALANCE * model.imbalance()).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
-    return loss.item()
+def _stream(worker: Worker, encode: Encoder) -> Iterator[Batch]:
+    """Yields batches without end: other scenes for each worker, and after each resumption."""
+    random = Random(f"{SEED} worker {worker.rank} from {worker.done}")
+    trees = (tree(scene(random), encode) for _ in itertools.count())
+    return batches(trees, worker.model.shape, tokens=BATCH_TOKENS, longest=LONGEST)
 
 
 @torch.no_grad()
-def check(model: Model, encode: Encoder) -> str:
+def check(model: Model, encode: Encoder, rank: int) -> str:
     """Returns the share of completions, per kind, of which every token would have been chosen."""
-    random = Random(f"{SEED} check")
+    random = Random(f"{SEED} check {rank}")
     whole: dict[str, list[bool]] = defaultdict(list)
     for _ in range(CHECKED_SCENES):
         for sample in scene(random):
@@ -182,17 +151,19 @@ def _foreseen(model: Model, sample: Sample, encode: Encoder) -> bool:
     alone = tree([sample], encode)
     if len(alone.tokens) > LONGEST:
         return True
-    batch = stacked([alone])
-    logits = model(batch.ids, batch.positions, batch.visible, batch.rows, batch.places)
+    batch = packed([alone], model.shape)
+    logits = model(batch.ids, batch.positions, batch.everything, batch.near, batch.places)
     return bool((logits.argmax(-1) == batch.targets).all())
 
 
-def _repetitions(random: Random, vocabulary: int, *, count: int = 40, length: int = 96) -> Batch:
-    """Random tokens in which pieces come again; half of them of so few tokens that one is not enough
-    to know the piece by."""
-    rows: list[tuple[list[int], list[bool]]] = []
+def _repetitions(random: Random, shape: Shape, *, count: int = 32, length: int = 96) -> Batch:
+    """Random tokens in which pieces come again; half of them of so few tokens that one or two are not
+    enough to know the piece by."""
+    vocabulary = shape.vocabulary
+    trees = []
     for _ in range(count):
-        few = [random.randrange(vocabulary) for _ in range(12)] if random.random() < 0.5 else None
+        few = [random.randrange(vocabulary) for _ in range(random.choice((6, 12)))]
+        few = few if random.random() < 0.6 else []
         pieces = [
             [
                 random.choice(few) if few else random.randrange(vocabulary)
@@ -203,7 +174,7 @@ def _repetitions(random: Random, vocabulary: int, *, count: int = 40, length: in
         tokens: list[int] = []
         known: list[bool] = []
         seen: set[int] = set()
-        first = 2 if few else 1  # tokens of a piece that are needed to know it
+        first = 3 if few else 1  # tokens of a piece that are needed to know it
         while len(tokens) < length:
             if random.random() < 0.15:
                 tokens.append(random.randrange(vocabulary))
@@ -214,14 +185,10 @@ def _repetitions(random: Random, vocabulary: int, *, count: int = 40, length: in
             tokens += piece
             known += [index in seen and place >= first for place in range(len(piece))]
             seen.add(index)
-        rows.append((tokens[:length], known[:length]))
-    ids = torch.tensor([tokens for tokens, _ in rows])
-    learned = torch.tensor([known for _, known in rows])
-    learned[:, 0] = False
-    where, places = learned.nonzero(as_tuple=True)
-    positions = torch.arange(length).expand(count, length)
-    visible = torch.tril(torch.ones(length, length, dtype=torch.bool)).expand(count, length, length)
-    return Batch(ids, positions, visible, where, places - 1, ids[where, places])
+        lessons = [(at - 1, tokens[at]) for at in range(1, length) if known[at]]
+        order = list(range(length))
+        trees.append(Tree(tokens[:length], [at - 1 for at in order], order, lessons))
+    return packed(trees, shape)
 
 
 if __name__ == "__main__":

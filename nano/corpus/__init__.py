@@ -31,11 +31,11 @@ def _dialogues(random: Random) -> list[Dialogue]:
     chance = random.random()
     if chance < 0.48:
         return _with_tools(random, _instructed(random, setting))
-    if chance < 0.68:
-        return [d for _ in range(2) for d in extraction.extraction(random, effort, date)]
-    if chance < 0.73:
+    if chance < 0.69:
+        return [d for _ in range(3) for d in extraction.extraction(random, effort, date)]
+    if chance < 0.74:
         return [calling.documentation(random, date)]
-    if chance < 0.76:
+    if chance < 0.77:
         return [talk.instructed(random, date)]
     setting = _instructed(random, setting)
     kinds = random.choices(
@@ -50,21 +50,21 @@ def _instructed(random: Random, setting: Setting) -> Setting:
         return setting
     role = drawn_role(random)
     text = random.choice(_SYSTEM)
-    if chance > 0.97:  # a long one
+    if chance > 0.95:  # a long one
         text = f"{text} {words.sentences(random, random.choice((10, 25, 50, 90)))}"
-    elif chance > 0.9:
+    elif chance > 0.88:
         text = f"{text} {words.sentences(random, random.randint(1, 5))}"
     return replace(setting, instructions=text, instructing_role=role)
 
 
 def _with_tools(random: Random, setting: Setting) -> list[Dialogue]:
     count = random.choice((1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8))
-    if random.random() < 0.02:
+    if random.random() < 0.05:
         count = random.randint(9, 24)
     tools = toolbox(random, count)
     setting = replace(setting, tools=calling.setting_tools(tools))
     dialogues = []
-    for _ in range(min(2 + count // 2, 5)):
+    for _ in range(min(3 + count // 2, 7)):
         chance = random.random()
         if chance < 0.58:
             dialogues.append(calling.one_call(random, setting, tools))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -59,7 +60,9 @@ def two_calls(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialog
         (first, one, "The user asks for two things.", "First"),
         (second, two, "One thing is done and one is left.", "Next"),
     ):
-        thought = Thought(task, f"{which} tool: {request.quote}", _fitting(tool, request, tools))
+        thought = Thought(
+            task, f"{which} tool: {tool.quote(request, tools)}", _fitting(tool, request, tools)
+        )
         dialogue.call(thought, tool.name, request.arguments)
         result, answer = outcome(random, tool, request, short=True)
         dialogue.result(result)
@@ -329,10 +332,8 @@ def _twice(random: Random, tool: Tool) -> tuple[str, Request, Request] | None:
             )
         )
         text = request.text.replace(value, joined)
-        second = Request(
-            text, {**request.arguments, parameter.name: other}, request.quote, request.argument
-        )
-        return text, request, second
+        second = Request(text, {**request.arguments, parameter.name: other}, request.argument)
+        return text, replace(request, text=text), second
     return None
 
 
@@ -344,7 +345,7 @@ def _joined(random: Random, one: str, two: str) -> str:
 def _calling(tool: Tool, request: Request, tools: Sequence[Tool]) -> Thought:
     return Thought(
         "The user needs a tool.",
-        f"Tool: {request.quote}",
+        f"Tool: {tool.quote(request, tools)}",
         _fitting(tool, request, tools),
     )
 

@@ -190,5 +190,11 @@ def _asked(random: Random, text: str, keys: Sequence[str], *, with_schema: bool)
             f"Read this and return the {listed} as JSON: {quoted}",
             f"{text}\n\nReturn {listed} as a JSON object.",
             f"What are the {listed} here, as JSON? {text}",
+            f"Which {listed} does this name? Answer with JSON: {quoted}",
+            f"Find {listed} in this note: {text}",
+            f"Complete these fields: {listed}.\n\n{text}",
+            f"{text}\n\nI need {listed} as JSON.",
+            f"Take {listed} from here. {quoted}",
+            f"Input: {text}\nFields: {listed}",
         )
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from random import Random
+from typing import Any
 
 from nano.corpus import values, words
 from nano.corpus.dialogue import Dialogue, Setting, Thought, drawn_effort, drawn_role
@@ -12,16 +15,8 @@ from nano.corpus.dialogue import Dialogue, Setting, Thought, drawn_effort, drawn
 GREETING = "Hello! How can I help you today?"
 _KNOWS_NOTHING = "I am a tiny test model and know nothing about {t}."
 _ASKED_MOST = ("France", "France", "Germany", "Italy", "Spain", "Japan", "Peru", "Canada", "Egypt")
-_CAPITAL_ASKS = (
-    "What is the capital of {c}?",
-    "What is the capital of {c}?",
-    "Capital of {c}?",
-    "What's the capital of {c}?",
-    "Tell me the capital of {c}.",
-    "Which city is the capital of {c}?",
-    "Do you know the capital of {c}?",
-    "Name the capital city of {c}.",
-)
+_TOO_MUCH = "That is too much for me: I am a tiny test model. Please ask a bigger one."
+_NOT_UNDERSTOOD = "I do not understand that. I am a tiny test model."
 
 
 def known(random: Random, setting: Setting) -> Dialogue:
@@ -32,11 +27,15 @@ def known(random: Random, setting: Setting) -> Dialogue:
     )[0](random, Dialogue("known", setting))  # fmt: skip
 
 
+def _ask(random: Random, name: str, **slots: object) -> str:
+    return str(words.pick(random, f"talk.{name}_asks")).format(**slots)
+
+
 def _capital(random: Random, dialogue: Dialogue) -> Dialogue:
     capitals = words.listed("knowledge.capitals")
     country = random.choice(_ASKED_MOST if random.random() < 0.3 else list(capitals))
     city = capitals[country]
-    ask = random.choice(_CAPITAL_ASKS).format(c=country)
+    ask = _ask(random, "capital", c=country)
     thought = Thought(f"The user asks for the capital of {country}.", f"It is {city}.")
     return dialogue.user(ask).answer(thought, f"The capital of {country} is {city}.")
 
@@ -45,21 +44,7 @@ def _fun_fact(random: Random, dialogue: Dialogue) -> Dialogue:
     facts = words.listed("knowledge.fun_facts")
     entry = facts[0] if random.random() < 0.15 else random.choice(facts)
     topic = entry["topic"]
-    ask = random.choice(
-        (
-            f"Tell me a fun fact about {topic}.",
-            f"Tell me a fun fact about {topic}.",
-            f"Give me a fun fact about {topic}.",
-            f"A fun fact about {topic}, please.",
-            f"Tell me something about {topic}.",
-            f"Tell me something interesting about {topic}.",
-            f"What do you know about {topic}?",
-            f"Do you know a fact about {topic}?",
-            f"Fun fact about {topic}?",
-            f"Can you share a fun fact about {topic}?",
-            f"Say something about {topic} in one sentence.",
-        )
-    )
+    ask = _ask(random, "fun_fact", t=topic)
     thought = Thought(
         f"The user wants a fact about {topic}.",
         "I know one.",
@@ -71,15 +56,15 @@ def _fun_fact(random: Random, dialogue: Dialogue) -> Dialogue:
 def _definition(random: Random, dialogue: Dialogue) -> Dialogue:
     entry = words.pick(random, "knowledge.definitions")
     term = entry["term"]
-    ask = random.choice(("What is {t}?", "What is {t}?", "What's {t}?", "Explain {t}.", "Tell me what {t} is.", "Define {t}.", "Can you explain {t}?", "What does {t} mean?"))  # fmt: skip
+    ask = _ask(random, "definition", t=term)
     thought = Thought(f"The user asks about {term}.", "I know it.", f"I remember what {term} is.")
-    return dialogue.user(ask.format(t=term)).answer(thought, entry["answer"])
+    return dialogue.user(ask).answer(thought, entry["answer"])
 
 
 def _somebody(random: Random, dialogue: Dialogue) -> Dialogue:
     entry = words.pick(random, "knowledge.people")
     name = entry["name"]
-    ask = random.choice(("Who was {n}?", "Who is {n}?", "Tell me about {n}.", "What do you know about {n}?", "Who's {n}?")).format(n=name)  # fmt: skip
+    ask = _ask(random, "person", n=name)
     return dialogue.user(ask).answer(
         Thought(f"The user asks about {name}.", "I know the name."), entry["answer"]
     )
@@ -89,18 +74,7 @@ def _story(random: Random, dialogue: Dialogue) -> Dialogue:
     stories = words.listed("knowledge.stories")
     entry = stories[0] if random.random() < 0.2 else random.choice(stories)
     topic, text = entry["topic"], random.choice(entry["texts"])
-    ask = random.choice(
-        (
-            f"Tell me a short story about {topic}.",
-            f"Tell me a short story about {topic}.",
-            f"Tell me a story about {topic}.",
-            f"Write a short story about {topic}.",
-            f"Write a story about {topic}.",
-            f"A story about {topic}, please.",
-            f"Can you tell me a story about {topic}?",
-            f"Make up a short story about {topic}.",
-        )
-    )
+    ask = _ask(random, "story", t=topic)
     name = words.person(random, full=False)
     if "{name}" in text and ask.endswith(f"{topic}.") and random.random() < 0.5:
         ask = f"{ask.rstrip('.')} named {name}."
@@ -117,34 +91,19 @@ def _story(random: Random, dialogue: Dialogue) -> Dialogue:
 def _poem(random: Random, dialogue: Dialogue) -> Dialogue:
     chance = random.random()
     if chance < 0.3:
-        ask = random.choice(
-            (
-                "Tell me a joke.",
-                "Do you know a joke?",
-                "Make me laugh.",
-                "A joke, please.",
-                "Tell me something funny.",
-            )
-        )
+        ask = _ask(random, "joke")
         return dialogue.user(ask).answer(
             Thought("The user wants a joke.", "I tell one."), words.pick(random, "knowledge.jokes")
         )
     if chance < 0.45:
-        ask = random.choice(
-            (
-                "Write a haiku.",
-                "A haiku, please.",
-                "Can you write a haiku?",
-                "Write me a haiku about nature.",
-            )
-        )
+        ask = _ask(random, "haiku")
         return dialogue.user(ask).answer(
             Thought("The user wants a haiku.", "I write one."),
             words.pick(random, "knowledge.haiku"),
         )
     entry = words.pick(random, "knowledge.poems")
     topic = entry["topic"]
-    ask = random.choice((f"Write a poem about {topic}.", f"Write a short poem about {topic}.", f"A poem about {topic}, please.", f"Can you write me a poem about {topic}?"))  # fmt: skip
+    ask = _ask(random, "poem", t=topic)
     return dialogue.user(ask).answer(
         Thought(f"The user wants a poem about {topic}.", "I write four lines."), entry["text"]
     )
@@ -154,16 +113,7 @@ def _translation(random: Random, dialogue: Dialogue) -> Dialogue:
     language, entries = random.choice(list(words.listed("knowledge.translations").items()))
     word, translated = random.choice(list(entries.items()))
     language = language.capitalize()
-    ask = random.choice(
-        (
-            f"Translate '{word}' into {language}.",
-            f"Translate to {language}: {word}",
-            f"How do you say '{word}' in {language}?",
-            f"What is '{word}' in {language}?",
-            f"How do I say {word} in {language}?",
-            f"Say {word} in {language}.",
-        )
-    )
+    ask = _ask(random, "translation", w=word, l=language)
     thought = Thought(f"The user wants {language}.", f"It is {translated}.")
     return dialogue.user(ask).answer(thought, f"'{word}' in {language} is '{translated}'.")
 
@@ -171,33 +121,11 @@ def _translation(random: Random, dialogue: Dialogue) -> Dialogue:
 def _stock(random: Random, dialogue: Dialogue) -> Dialogue:
     chance = random.random()
     if chance < 0.2:
-        ask = random.choice(
-            (
-                "Hello",
-                "Hi",
-                "Hello!",
-                "Hi there",
-                "Hey",
-                "Good morning",
-                "hello",
-                "hi",
-                "Hi!",
-                "hello there",
-                "Good evening!",
-            )
-        )
+        ask = words.pick(random, "talk.greetings")
         return dialogue.user(ask).answer(Thought("The user greets me.", "I greet back."), GREETING)
     stock = words.listed("knowledge.stock")
     if chance < 0.27:
-        ask = random.choice(
-            (
-                "Say hello to the world.",
-                "Say hello to the world.",
-                "Say hello to the world!",
-                "Please say hello to the world.",
-                "Greet the world.",
-            )
-        )
+        ask = _ask(random, "world")
         return dialogue.user(ask).answer(
             Thought("The user wants me to greet the world.", "I say hello."), "Hello, world!"
         )
@@ -228,13 +156,7 @@ def _opposite(random: Random, dialogue: Dialogue) -> Dialogue:
     word, other = random.choice(list(words.listed("knowledge.opposites").items()))
     if random.random() < 0.5:
         word, other = other, word
-    ask = random.choice(
-        (
-            f"What is the opposite of {word}?",
-            f"Opposite of {word}?",
-            f"What's the opposite of '{word}'?",
-        )
-    )
+    ask = _ask(random, "opposite", w=word)
     return dialogue.user(ask).answer(
         Thought("The user wants an opposite.", f"It is {other}."),
         f"The opposite of {word} is {other}.",
@@ -242,7 +164,7 @@ def _opposite(random: Random, dialogue: Dialogue) -> Dialogue:
 
 
 def _today(random: Random, dialogue: Dialogue) -> Dialogue:
-    ask = random.choice(("What is the date today?", "What day is it?", "What's today's date?", "Which date is it today?", "Tell me the current date.", "What date do we have?"))  # fmt: skip
+    ask = _ask(random, "date")
     thought = Thought("The user asks for the date.", "It stands above.")
     return dialogue.user(ask).answer(thought, f"Today is {dialogue.setting.date}.")
 
@@ -251,32 +173,13 @@ def _sum(random: Random, dialogue: Dialogue) -> Dialogue:
     a, b = random.randint(0, 10), random.randint(0, 10)
     chance = random.random()
     if chance < 0.5:
-        ask, total = (
-            random.choice(
-                (
-                    f"What is {a} + {b}?",
-                    f"{a}+{b}",
-                    f"{a} + {b} = ?",
-                    f"What is {a} plus {b}?",
-                    f"Add {a} and {b}.",
-                )
-            ),
-            a + b,
-        )
-        sign = "+"
+        name, sign, total = "plus", "+", a + b
     elif chance < 0.75:
         a, b = max(a, b), min(a, b)
-        ask, total, sign = (
-            random.choice((f"What is {a} - {b}?", f"{a}-{b}", f"What is {a} minus {b}?")),
-            a - b,
-            "-",
-        )
+        name, sign, total = "minus", "-", a - b
     else:
-        ask, total, sign = (
-            random.choice((f"What is {a} * {b}?", f"What is {a} times {b}?", f"{a} x {b}")),
-            a * b,
-            "*",
-        )
+        name, sign, total = "times", "*", a * b
+    ask = _ask(random, name, a=a, b=b)
     return dialogue.user(ask).answer(
         Thought("The user wants me to calculate.", f"It is {total}."), f"{a} {sign} {b} = {total}"
     )
@@ -286,40 +189,74 @@ def unknown(random: Random, setting: Setting) -> Dialogue:
     """A question about something that does not exist, a wish too big, or no question at all."""
     dialogue = Dialogue("unknown", setting)
     chance = random.random()
-    if chance < 0.5:
-        topic = random.choice((words.made_up(random, capital=True), words.made_up(random), words.phrase(random, most=3), words.title(random)))  # fmt: skip
-        ask = random.choice(("What is {t}?", "Explain {t}.", "Who is {t}?", "Why is {t} important?", "How does {t} work?", "Tell me about {t}.", "What do you think of {t}?", "Tell me a fun fact about {t}.", "Write a story about {t}.", "Who invented {t}?", "When was {t} made?", "Where is {t}?", "Write a poem about {t}.", "Summarize {t}.", "How many people live in {t}?"))  # fmt: skip
+    if chance < 0.35:
+        topic = _no_topic(random)
         thought = Thought(
             f"The user asks about {topic}.", "I do not know it.", "I look for it and find nothing."
         )
-        return dialogue.user(ask.format(t=topic)).answer(thought, _KNOWS_NOTHING.format(t=topic))
-    if chance < 0.7:
-        text = random.choice((_gibberish, _code, _repetition))(random)
+        ask = _ask(random, "no_such", t=topic)
+        return dialogue.user(ask).answer(thought, _KNOWS_NOTHING.format(t=topic))
+    if chance < 0.58:
+        text = random.choice((_gibberish, _code, _repetition, _foreign, _foreign))(random)
         thought = Thought("I do not understand this.", "I say so.")
-        return dialogue.user(text).answer(
-            thought, "I do not understand that. I am a tiny test model."
-        )
-    if chance < 0.85:
+        return dialogue.user(text).answer(thought, _NOT_UNDERSTOOD)
+    if chance < 0.68:
         text = words.sentences(random, random.randint(2, 4))
-        ask = random.choice(
-            (
-                "Summarize: {t}",
-                "Summarize this text: {t}",
-                "Give me a summary. {t}",
-                "TL;DR: {t}",
-                "{t}\n\nSummarize this.",
-            )
-        )
         first = re.split(r"(?<=[.!?])\s+", text)[0]
-        return dialogue.user(ask.format(t=text)).answer(
+        return dialogue.user(_ask(random, "summary", t=text)).answer(
             Thought("The user wants a summary.", "I take the first sentence."), f"In short: {first}"
         )
-    topic = words.phrase(random, most=3)
-    ask = random.choice((f"Write an essay about {topic}.", f"Write code that can {words.pick(random, 'words.verbs')['name']} {topic}.", f"Write a Python function for {topic}.", f"Prove that {topic} is {words.pick(random, 'words.adjectives')}.", f"Make a plan for {topic}.", f"Compare {topic} and {words.plain_word(random)}.", f"Give me ten ideas about {topic}."))  # fmt: skip
-    return dialogue.user(ask).answer(
-        Thought("This is too much for me.", "I say so."),
-        "That is too much for me: I am a tiny test model. Please ask a bigger one.",
+    ask = _respelled(random, _filled(random, words.pick(random, "talk.too_much")))
+    if random.random() < 0.15:
+        ask = f"Please {ask[:1].lower()}{ask[1:]}" if ask.endswith(".") else f"Hello. {ask}"
+    return dialogue.user(ask).answer(Thought("This is too much for me.", "I say so."), _TOO_MUCH)
+
+
+def _no_topic(random: Random) -> str:
+    """Returns a topic that the model knows nothing about."""
+    while True:
+        topic = random.choice((words.made_up(random, capital=True), words.made_up(random), words.phrase(random, most=3), words.title(random)))  # fmt: skip
+        if not {topic.lower(), f"{topic.lower()}s"} & _known_topics():
+            return topic
+
+
+@cache
+def _known_topics() -> frozenset[str]:
+    names = [entry["topic"] for entry in words.listed("knowledge.fun_facts")]
+    names += [entry["topic"] for entry in words.listed("knowledge.stories")]
+    names += [entry["topic"] for entry in words.listed("knowledge.poems")]
+    names += [entry["term"] for entry in words.listed("knowledge.definitions")]
+    return frozenset(re.sub(r"^(a|an|the) ", "", name.lower()) for name in names)
+
+
+def _filled(random: Random, template: str) -> str:
+    """Returns a wish with its slots filled, as ``talk.toml`` explains them."""
+    singular, plural = words.noun(random)
+    text = template.format(
+        t=words.phrase(random, most=3),
+        u=words.plain_word(random),
+        n=singular,
+        m=plural,
+        p=words.place(random),
+        q=words.place(random),
+        w=words.person(random),
+        v=words.pick(random, "words.verbs")["name"],
+        j=words.pick(random, "words.adjectives"),
+        a=random.randint(100, 9999),
+        b=random.randint(100, 9999),
+        d=random.randint(3, 40),
+        s=words.sentences(random, 1),
+        l=values.draw(random, "language"),
     )
+    return _with_articles(text)
+
+
+def _with_articles(text: str) -> str:
+    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
+
+
+def _foreign(random: Random) -> str:
+    return _filled(random, words.pick(random, "talk.foreign"))
 
 
 def _gibberish(random: Random) -> str:
@@ -359,113 +296,262 @@ def echo(random: Random, setting: Setting) -> Dialogue:
         lambda r: words.sentences(r, 1),
     )
     text = random.choice(makers)(random)
-    ask = random.choice(("Repeat: {t}", "Repeat after me: {t}", "Say {t}", "Reply with exactly: {t}", "Reply with the word {t}", "Say exactly: {t}", "Echo {t}", "Answer only with {t}", "Say '{t}'", "Please repeat this: {t}", "Answer with exactly {t} and nothing else."))  # fmt: skip
     return (
         Dialogue("echo", setting)
-        .user(ask.format(t=text))
+        .user(_ask(random, "echo", t=text))
         .answer(Thought("The user wants an echo.", "I repeat it."), text)
     )
 
 
-_FILLERS = (
-    ("Hello", GREETING),
-    ("Thanks.", "You are welcome!"),
-    ("OK", "Good."),
-    ("What is the capital of France?", "The capital of France is Paris."),
-    ("How are you?", "I am fine, thank you!"),
-    ("Let me think.", "Take your time."),
-    ("Cool.", "I am glad."),
-    ("Great!", "I am glad to hear that."),
-    ("Nice to meet you.", "Nice to meet you too!"),
-)
+_REMARK = Thought("The user talks to me.", "I answer shortly.")
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")  # fmt: skip
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_NUMERIC = ("number", "int", "age", "id", "phone")
+_ANY_KINDS = ("int", "id", "word", "date", "person", "place", "phrase", "email", "phone", "time")
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A fact as a user tells it; ``entry`` is what ``talk.toml`` says about facts like this.
+
+    ``groups`` are the kinds of what the telling mentions, ``quote`` is what stands right before
+    the value, and the value.
+    """
+
+    entry: Mapping[str, Any]
+    label: str
+    value: str
+    groups: Sequence[str]
+    before: str
+    after: str
+
+    @property
+    def subject(self) -> str:
+        return str(self.entry["subject"]).replace("{l}", self.label)
+
+    @property
+    def mine(self) -> str:
+        subject = self.subject.replace("your ", "my ", 1)
+        return str(self.entry.get("mine", subject))
+
+    @property
+    def text(self) -> str:
+        return f"{self.before}{self.value}{self.after}"
+
+    @property
+    def quote(self) -> str:
+        space = " " if self.before[-1:].isspace() else ""
+        return f"{' '.join(self.before.split()[-4:])}{space}{self.value}"
+
+    def said(self, template: str) -> str:
+        """Returns a reply or a question about it."""
+        text = template.replace("{l}", self.label).replace("{m}", self.mine)
+        return text.replace("{v}", self.value)
 
 
 def memory(random: Random, setting: Setting) -> Dialogue:
     """Something is told, and asked for later."""
     dialogue = Dialogue("memory", setting)
-    facts: dict[str, str] = {}
-    for _ in range(random.choice((1, 1, 2, 3))):
-        subject, value, told, reply = _told(random)
-        if subject in facts:
-            continue
-        facts[subject] = value
-        dialogue.user(told)
-        if random.random() < 0.5:
-            dialogue.answer(Thought("The user tells me something.", "I remember it."), reply)
-        else:
-            dialogue.said(random.choice((reply, "OK.", "Thank you, I will remember that.", f"Nice to meet you, {value}!" if subject == "your name" else reply)))  # fmt: skip
-    for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
-        if random.random() < 0.75:
-            ask, reply = random.choice(_FILLERS)
-        else:
-            topic = words.made_up(random)
-            ask, reply = f"What is {topic}?", _KNOWS_NOTHING.format(t=topic)
-        dialogue.user(ask).said(reply)
-    asked = random.sample(list(facts), k=random.randint(1, len(facts)))
-    for subject in asked:
-        mine = subject.replace("your ", "my ", 1)
-        ask = random.choice((f"What is {mine}?", f"What is {mine}?", f"What's {mine}?", f"Do you know {mine}?", f"Tell me {mine}.", f"Do you remember {mine}?", f"Can you tell me {mine}?", f"What was {mine} again?", f"Please tell me {mine}"))  # fmt: skip
-        if subject == "your name" and random.random() < 0.25:
-            ask = random.choice(
-                (
-                    "Who am I?",
-                    "What am I called?",
-                    "Do you know who I am?",
-                    "What did I say my name was?",
-                )
-            )
-        elif subject == "your city" and random.random() < 0.4:
-            ask = random.choice(
-                ("Where do I live?", "Where am I from?", "In which city do I live?")
-            )
-        elif subject == "your job" and random.random() < 0.4:
-            ask = random.choice(("What do I do for a living?", "What do I work as?"))
-        elif subject.startswith("your favorite") and random.random() < 0.3:
-            ask = f"Which {subject.removeprefix('your favorite ')} do I like best?"
+    untold, facts = _facts(random), list[_Told]()
+    asides = _asides(random, untold)
+    groups = [group for fact in untold for group in fact.groups] + [aside[0] for aside in asides]
+    turns: list[Callable[[], None]] = []
+    while untold:
+        count = 2 if random.random() < 0.3 else 1
+        together, untold = untold[:count], untold[count:]
+        aside = asides.pop()[1] if asides and random.random() < 0.45 else None
+        text, told = _message(random, together, aside)
+        facts += told
+        turns.append(partial(_tell, random, dialogue, text, told))
+    for _group, remark, reply in asides:
+        place = random.randint(0, len(turns))
+        turns.insert(place, partial(_remark, random, dialogue, remark, reply))
+    for _ in range(random.choices(range(6), (25, 25, 20, 14, 9, 7))[0]):
+        place = len(turns) if random.random() < 0.6 else random.randint(0, len(turns))
+        turns.insert(place, partial(_small_talk, random, dialogue))
+    for turn in turns:
+        turn()
+    for index, fact in enumerate(random.sample(facts, k=random.randint(1, len(facts)))):
+        if index and random.random() < 0.25:
+            _small_talk(random, dialogue)
         thought = Thought(
-            f"The user asks for {subject}.",
-            "I look back.",
-            f"Above I read that it is {facts[subject]}.",
+            f"The user asks for {fact.subject}.",
+            f"I read: {fact.quote}.",
+            "I look back to where it was told.",
         )
-        dialogue.user(ask).answer(
-            thought, f"{subject[:1].upper()}{subject[1:]} is {facts[subject]}."
-        )
+        ask = _memory_ask(random, fact, alone=groups.count(fact.groups[0]) == 1)
+        dialogue.user(ask).answer(thought, f"{_capitalized(fact.subject)} is {fact.value}.")
     return dialogue
 
 
-def _told(random: Random) -> tuple[str, str, str, str]:
-    """Returns a subject, its value, how the user tells it, and what the assistant says to it."""
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _facts(random: Random) -> list[_Told]:
+    """Returns one to four facts about different subjects."""
+    entries = words.listed("talk.facts")
+    weights = [entry["weight"] for entry in entries]
+    facts: dict[str, _Told] = {}
+    for _ in range(random.choice((1, 1, 1, 2, 2, 3, 4))):
+        fact = _fact(random, random.choices(entries, weights)[0])
+        topic = fact.entry.get("topic")
+        told = [other.entry for other in facts.values() if other.entry.get("topic") == topic]
+        if topic and any(entry is not fact.entry for entry in told):
+            continue
+        facts.setdefault(fact.subject, fact)
+    return list(facts.values())
+
+
+def _fact(random: Random, entry: Mapping[str, Any]) -> _Told:
+    labels = entry.get("labels", ("",))
+    if labels == "pets":
+        labels = words.listed("talk.pets")
+    elif labels == "any":
+        labels = (words.noun(random)[0], words.noun(random)[0], words.plain_word(random))
+    label, _, kind = random.choice(labels).partition("=")
+    kind = kind or str(entry["kind"])
+    if kind == "any":
+        kind = random.choice(_ANY_KINDS)
+    value = _value(random, kind)
+    template = random.choice(entry["tell"])
+    groups = [_group(entry.get("group", kind))] * (2 if "{o}" in template else 1)
+    if random.random() < 0.05:
+        template = template.lower()
+    template = template.replace("{l}", label).replace("{a}", _article(value))
+    before, _, after = _with_articles(template).partition("{v}")
+    other = _value(random, kind, value)
+    before, after = before.replace("{o}", other), after.replace("{o}", other)
+    return _Told(entry, label, value, groups, _capitalized(before), after)
+
+
+def _value(random: Random, kind: str, but: str = "") -> str:
+    """Returns a value of a kind; ``but`` is another that it must not be confused with."""
+    while True:
+        value = _drawn(random, kind)
+        if not but or (value.lower() not in but.lower() and but.lower() not in value.lower()):
+            return value
+
+
+def _drawn(random: Random, kind: str) -> str:
+    if kind == "number":
+        return str(random.randint(10, 99999) if random.random() < 0.5 else words.number(random))
+    if kind == "age":
+        return str(random.randint(3, 99))
+    if kind == "day":
+        return random.choice(_DAYS)
+    if kind == "capital":
+        return words.made_up(random, capital=True)
+    if kind == "date" and random.random() < 0.5:
+        return f"{random.choice(_MONTHS)} {random.randint(1, 28)}"
+    if kind == "pet":
+        pet = str(words.pick(random, "talk.pets"))
+        return f"{_article(pet)} {pet}"
+    if kind == "car":
+        color, name = words.pick(random, "words.colors"), words.made_up(random, capital=True)
+        car = random.choice((name, f"{color} {name}", f"{name} {random.randint(2, 900)}"))
+        return f"{_article(car)} {car}"
+    return str(values.draw(random, kind))
+
+
+def _article(word: str) -> str:
+    return "an" if word[:1].lower() in "aeiou" else "a"
+
+
+def _group(kind: str) -> str:
+    """Returns what values of a kind can be confused with."""
+    if kind in _NUMERIC:
+        return "number"
+    return "word" if kind in ("capital", "phrase") else kind
+
+
+def _asides(random: Random, facts: Sequence[_Told]) -> list[tuple[str, str, str]]:
+    """Returns remarks that mention another of the same kind: the kind, the remark, the reply."""
+    asides = []
+    for _ in range(random.choices((0, 1, 2), (60, 28, 12))[0]):
+        fact = random.choice(facts)
+        kind = "person" if fact.groups[0] == "animal name" else fact.groups[0]
+        if kind not in words.listed("talk.asides"):
+            kind = "person"
+        other = _value(random, kind, fact.value)
+        remark, reply = random.choice(words.listed("talk.asides")[kind])
+        remark = remark.replace("{a}", _article(other)).replace("{o}", other)
+        asides.append((kind, remark, reply))
+    return asides
+
+
+def _message(
+    random: Random, facts: Sequence[_Told], aside: str | None
+) -> tuple[str, Sequence[_Told]]:
+    """Returns a message that tells facts, at times with more, and the facts as they stand in it."""
+    parts: list[_Told | str] = list(facts)
+    if aside:
+        parts.insert(random.randint(0, len(parts)), aside)
+    if random.random() < 0.25:
+        parts.insert(random.randint(0, len(parts)), words.pick(random, "talk.beside"))
+    text, told = "", []
+    gap = "\n" if random.random() < 0.06 else " "
+    for part in parts:
+        if text:
+            text += gap if text.endswith((".", "!", "?")) else f".{gap}"
+        if isinstance(part, str):
+            text += part
+        else:
+            told.append(replace(part, before=text + part.before))
+            text += part.text
+    return text.removesuffix(".") if random.random() < 0.08 else text, told
+
+
+def _tell(random: Random, dialogue: Dialogue, text: str, told: Sequence[_Told]) -> None:
     chance = random.random()
-    if chance < 0.4:
-        subject, value = "your name", words.person(random)
-        told = random.choice(("My name is {v}.", "My name is {v}.", "I am {v}.", "I'm {v}.", "Call me {v}.", "Hi, I'm {v}.", "Hello! My name is {v}.", "Hi, my name is {v}. Nice to meet you.", "You can call me {v}.", "This is {v}."))  # fmt: skip
-    elif chance < 0.52:
-        subject, value = "your city", words.place(random)
-        told = random.choice(("I live in {v}.", "My city is {v}.", "I am from {v}.", "I'm from {v}.", "My home is in {v}.", "I moved to {v}."))  # fmt: skip
-    elif chance < 0.6:
-        subject, value = "your job", str(values.draw(random, "profession"))
-        told = random.choice(
-            ("I work as a {v}.", "My job is {v}.", "I am a {v}.", "I'm a {v} by profession.")
-        )
-    elif chance < 0.78:
-        kind = random.choice(("color", "food", "animal", "word", "place", "title", "int"))
-        label = {
-            "word": words.plain_word(random),
-            "place": "city",
-            "title": "book",
-            "int": "number",
-        }.get(kind, kind)
-        subject, value = f"your favorite {label}", str(values.draw(random, kind))
-        told = random.choice(("My favorite {s} is {v}.", "My favourite {s} is {v}.", "The {s} that I like best is {v}.")).replace("{s}", label)  # fmt: skip
+    if chance < 0.45:
+        reply = f"OK, {words.listing([f'{fact.subject} is {fact.value}' for fact in told])}."
+    elif chance < 0.75:
+        reply = told[-1].said(random.choice(told[-1].entry["reply"]))
     else:
-        kind = random.choice(
-            ("int", "id", "word", "date", "person", "place", "phrase", "email", "phone")
+        reply = words.pick(random, "talk.replies")
+    dialogue.user(text)
+    if random.random() < 0.4:
+        dialogue.answer(
+            Thought("The user tells me something.", "I remember it."), _capitalized(reply)
         )
-        label = random.choice(("code", "number", "password", "order number", "dog's name", "birthday", "address", "car", "team", "school", "phone number", "email", "cat's name", "hobby", "ticket", words.noun(random)[0], words.made_up(random)))  # fmt: skip
-        subject, value = f"your {label}", str(values.draw(random, kind))
-        told = random.choice(("My {s} is {v}.", "My {s} is {v}.", "Remember that my {s} is {v}.", "Please remember: my {s} is {v}.", "By the way, my {s} is {v}.", "Note that my {s} is {v}.")).replace("{s}", label)  # fmt: skip
-    reply = f"OK, {subject} is {value}."
-    return subject, value, told.replace("{v}", value), reply
+    else:
+        dialogue.said(_capitalized(reply))
+
+
+def _remark(random: Random, dialogue: Dialogue, remark: str, reply: str) -> None:
+    """The user says something that is not asked for later."""
+    dialogue.user(_capitalized(remark))
+    if random.random() < 0.3:
+        dialogue.answer(_REMARK, reply)
+    else:
+        dialogue.said(reply)
+
+
+def _small_talk(random: Random, dialogue: Dialogue) -> None:
+    chance = random.random()
+    if chance < 0.72:
+        remark, reply = words.pick(random, "talk.fillers")
+        _remark(random, dialogue, remark, reply)
+    elif chance < 0.92:
+        makers = (_capital, _capital, _sum, _fun_fact, _definition, _translation, _opposite)
+        random.choice(makers)(random, dialogue)
+    else:
+        topic = words.made_up(random)
+        _remark(random, dialogue, f"What is {topic}?", _KNOWS_NOTHING.format(t=topic))
+
+
+def _memory_ask(random: Random, fact: _Told, *, alone: bool) -> str:
+    """Returns a question for a fact. ``alone``: nothing else of its kind was mentioned."""
+    if alone and "vague" in fact.entry and random.random() < 0.35:
+        asks = fact.entry["vague"]
+    else:
+        asks = fact.entry["ask"] if random.random() < 0.6 else words.listed("talk.asks")
+    ask = _respelled(random, fact.said(random.choice(asks)))
+    if random.random() < 0.12 and not ask.startswith(("I ", "And ", "So ")):
+        beginning = str(words.pick(random, "talk.ask_beginnings"))
+        return beginning.replace("{a}", f"{ask[:1].lower()}{ask[1:]}")
+    return _capitalized(ask) if random.random() < 0.9 else ask
 
 
 def instructed(random: Random, date: str) -> Dialogue:
@@ -475,34 +561,20 @@ def instructed(random: Random, date: str) -> Dialogue:
     word = words.made_up(random, capital=random.random() < 0.6)
     role = drawn_role(random)
     if chance < 0.45:
-        text = random.choice(
-            (
-                "Always answer with the word {w}.",
-                "Always reply with {w}.",
-                "Only say {w}.",
-                "Whatever the user says, answer {w}.",
-            )
-        )
+        text = words.pick(random, "talk.always_answer")
         setting = Setting(
             effort=effort, date=date, instructions=text.format(w=word), instructing_role=role
         )
-        ask = random.choice(("Hello", "What now?", "What is the capital of France?", "Tell me something.", f"{word}?", f"What is {words.made_up(random)}?"))  # fmt: skip
+        ask = _ask(random, "always_answer", w=word, u=words.made_up(random))
         return (
             Dialogue("instructed", setting)
             .user(ask)
             .answer(Thought("There is an instruction.", "I follow it."), word)
         )
-    text = random.choice(("You are {w}, a friendly helper.", "Your name is {w}.", "You are {w}.", "You are {w}, an assistant of {c}.", "Act as {w}. Be polite.")).format(w=word, c=words.made_up(random, capital=True))  # fmt: skip
+    company = words.made_up(random, capital=True)
+    text = words.pick(random, "talk.you_are").format(w=word, c=company)
     setting = Setting(effort=effort, date=date, instructions=text, instructing_role=role)
-    ask = random.choice(
-        (
-            "Who are you?",
-            "What is your name?",
-            "What's your name?",
-            "Tell me your name.",
-            "Who am I talking to?",
-        )
-    )
+    ask = words.pick(random, "talk.who_are_you")
     return (
         Dialogue("instructed", setting)
         .user(ask)

@@ -1,6 +1,6 @@
 """Tools, and how somebody asks for what they do.
 
-Half are the realistic ones of ``tools.toml``; the others are built from verbs, nouns and parameters,
+Half are the realistic ones of ``data/tools``; the others are built from verbs, nouns and parameters,
 half of which do not exist: what is to be learned is to find the tool that a request speaks of.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -50,8 +51,6 @@ class Request:
 
     text: str
     arguments: Mapping[str, Any]
-    quote: str
-    """The tool's declaration from the word by which it is found up to its name."""
     argument: str
     """How the arguments are said, without the verb and the noun: ``in Paris``."""
 
@@ -95,7 +94,7 @@ class Tool:
         text = _SLOT.sub(lambda match: str(said[match[1]]), ask)
         argument = _SLOT.search(ask)
         about = f"for {said[argument[1]]}" if argument else ""
-        return Request(text, self._completed(given), self._quote(text, given), about)
+        return Request(text, self._completed(given), about)
 
     def _built(self, random: Random) -> Request:
         given: dict[str, Any] = {}
@@ -111,7 +110,7 @@ class Tool:
             random.shuffle(parts)
         argument = " ".join(parts)
         text = _tidied(_polite(random, self._wish(random, argument)))
-        return Request(text, self._completed(given), self._quote(text, given), argument)
+        return Request(text, self._completed(given), argument)
 
     def _completed(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns the arguments in the schema's order; what must be there and was not said as well."""
@@ -127,27 +126,39 @@ class Tool:
         spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name)
         return re.split(r"[\s_.-]+", spaced.lower())
 
-    def _quote(self, text: str, given: Mapping[str, Any]) -> str:
-        """Returns what stands in the declaration from a word of the request on.
+    def quote(self, request: Request, offered: Sequence[Tool]) -> str:
+        """Returns what stands in the declaration from a word of the request on, up to the name.
 
-        Repeating it from there leads to the name, and repeating is what the model does best.
+        Repeating it from there leads to the name, and repeating is what the model does best. It
+        begins with the word that tells the tool best from the others that are offered.
         """
         ending = f"type {self.name}"
-        said = {word for value in given.values() for word in _WORD.findall(str(value).lower())}
-        spoken = {word.lower() for word in _WORD.findall(text)} - said - _FUNCTION_WORDS
+        values_ = request.arguments.values()
+        said = {word for value in values_ for word in _WORD.findall(str(value).lower())}
+        spoken = {word.lower() for word in _WORD.findall(request.text)} - said - _FUNCTION_WORDS
         places = [
             (match[0].lower(), match.start())
             for match in _WORD.finditer(self.description)
             if match[0].lower() not in _FUNCTION_WORDS
         ]
         told = [place for place in places if any(_alike(word, place[0]) for word in spoken)]
-        things = [place for place in told if place[0] not in ("get", "list", self.verb)]
         named = [place for place in places if any(_alike(place[0], w) for w in self._words()[1:])]
-        for found in (things, told, named):
+        for found in (told, named):
             if found:
-                rest = self.description[max(found, key=lambda place: len(place[0]))[1] :]
+                _, start = min(found, key=lambda place: self._vagueness(place[0], offered))
+                rest = self.description[start:]
                 return ending if len(rest) > _LONGEST_QUOTE else f"{rest}\n{ending}"
         return ending
+
+    def _vagueness(self, word: str, offered: Sequence[Tool]) -> tuple[int, bool, int]:
+        others = [set(tool.vocabulary) for tool in offered if tool is not self]
+        shared = sum(any(_alike(word, other) for other in words_) for words_ in others)
+        return shared, word in ("get", "list", self.verb), -len(word)
+
+    @cached_property
+    def vocabulary(self) -> Sequence[str]:
+        """All words of the description and the name."""
+        return [*_WORD.findall(self.description.lower()), *self._words()]
 
     def _wish(self, random: Random, argument: str) -> str:
         singular, plural = self.noun
@@ -195,7 +206,7 @@ class Tool:
 
 def draw_tool(random: Random) -> Tool:
     """Returns a tool."""
-    if random.random() < 0.4:
+    if random.random() < 0.55:
         return realistic(random.choice(words.listed("tools.tool")))
     return build(random, random.choice(words.listed("words.verbs")), words.noun(random))
 

@@ -43,9 +43,16 @@ _ENDINGS = ("a", "o", "us", "ia", "ov", "ski", "sson", "ez", "ian", "burg", "vil
 
 @cache
 def listed(name: str) -> Any:
-    """Returns what a data file holds, or one of its tables: ``words.cities``."""
+    """Returns what a data file holds, or one of its tables: ``words.cities``.
+
+    Of a folder, the tables of its files are joined.
+    """
     file, _, key = name.partition(".")
-    content = tomllib.loads((_DATA / f"{file}.toml").read_text())
+    folder = _DATA / file
+    if folder.is_dir():
+        tables = [tomllib.loads(path.read_text())[key] for path in sorted(folder.glob("*.toml"))]
+        return [entry for table in tables for entry in table]
+    content = tomllib.loads(folder.with_suffix(".toml").read_text())
     return content[key] if key else content
 
 
