@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from typer.exceptions import Abort, TyperException
 
 from trunkline.cli import app
 from trunkline.errors import ConfigError, TrunklineError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,6 +29,15 @@ def run(arguments: Sequence[str]) -> int:
     """Runs a command; returns 0 fine, 1 failure, 2 usage or configuration, 130 interrupted."""
     try:
         code = app(args=list(arguments), prog_name="trunkline", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on, and nobody needs to be told
+        _give_up_stdout()
+        return FAILURE
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _give_up_stdout()
+        return _failed(f"cannot write what is to be printed: {error.strerror}", FAILURE)
     except ConfigError as error:
         return _failed(error.message, USAGE)
     except TrunklineError as error:
@@ -35,6 +47,11 @@ def run(arguments: Sequence[str]) -> int:
     except (Abort, KeyboardInterrupt):
         return INTERRUPTED
     return code if isinstance(code, int) else OK
+
+
+def _give_up_stdout() -> None:
+    """Leaves nothing to be flushed at the exit, where it would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(message: str, code: int) -> int:

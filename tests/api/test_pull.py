@@ -264,6 +264,11 @@ def test_a_connection_that_falls_silent_counts_as_lost(hub, tmp_path, monkeypatc
     assert ranges(hub)[1] == (MIDDLE + 1, len(CONTENT) - 1)
 
 
+def test_an_empty_endpoint_is_as_none(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "")
+    assert Hub(token=False).endpoint == "https://huggingface.co"
+
+
 @pytest.mark.parametrize("endpoint", ["hub.example", "http://[::1", "ftp://127.0.0.1"])
 def test_an_endpoint_that_is_no_address_is_named(tmp_path, endpoint):
     with pytest.raises(PullError, match=r"HF_ENDPOINT: .* is no address"):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.serving import NANO, Serving
 
@@ -148,6 +148,7 @@ def run(
     home: Path,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    stdout: IO[bytes] | int = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a ``trunkline`` command to its end."""
     return subprocess.run(
@@ -160,7 +161,8 @@ def run(
         },
         cwd=folder or home.parent,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=60,
         check=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -241,3 +242,24 @@ def test_the_demo_answers_every_name_with_the_nano_model_and_uses_no_provider(
     assert listed["id"] == NANO
     assert "demo" in listed["description"]
     assert simulator.seen == []
+
+
+# ------------------------------------------------------------------------------------- what is printed
+
+
+@pytest.mark.parametrize("arguments", [("models", "ls"), ("config", "show", "--json"), ("--help",)])
+def test_what_cannot_be_printed_is_a_failure_with_a_sentence(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run(*arguments, home=tmp_path, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "trunkline: cannot write what is to be printed: No space left on device\n"
+
+
+def test_a_reader_who_has_had_enough_is_told_nothing(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        done = run("config", "show", home=tmp_path, stdout=pipe)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -29,6 +29,7 @@ _NO_LISTING = (
     msgspec.ValidationError,
 )
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+_PUBLIC = "https://huggingface.co"
 _OUR_KEYS = "tl_"
 _OUR_FIRST_KEY = "TRUNKLINE_BOOTSTRAP_KEY"  # any string
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -59,7 +60,8 @@ class Hub:
         # Else the first request is preceded by another, whose answer it caches, to name in the user
         # agent which coding agent runs here.
         constants.HF_HUB_DISABLE_TELEMETRY = True
-        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        # An empty variable is as one that is not set; huggingface_hub takes it for an address.
+        self.endpoint = (endpoint or constants.ENDPOINT or _PUBLIC).rstrip("/")
         self._holds_our_key = token is None and _is_ours()
         self._token = False if self._holds_our_key else token
 
