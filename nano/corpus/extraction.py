@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 from nano.corpus import values, words
+from nano.corpus.aliases import Aliases
 from nano.corpus.dialogue import Dialogue, Setting, Thought
 from trunkline.wire.harmony import Effort, ResponseFormat
 
@@ -24,11 +25,15 @@ _HELPERS = (
 
 @dataclass(frozen=True)
 class _Field:
-    """A field: how the schema calls it, its value, and its schema."""
+    """A field: how the schema calls it, its value, and its schema.
+
+    Of a ``riddle`` nothing tells the meaning: it is what remains when all others are found.
+    """
 
     key: str
     value: Any
     schema: Mapping[str, Any]
+    riddle: bool = False
 
 
 def extraction(random: Random, effort: Effort, date: str) -> list[Dialogue]:
@@ -60,6 +65,8 @@ def extraction(random: Random, effort: Effort, date: str) -> list[Dialogue]:
 
 def _chosen(random: Random, fields: Sequence[_Field]) -> set[str]:
     keys = [field.key for field in fields]
+    if any(field.riddle for field in fields):
+        return set(keys)
     count = min(len(keys), random.choice((1, 2, 2, 3, 3, 3, 4, 5)))
     return set(random.sample(keys, count))
 
@@ -78,11 +85,33 @@ def _realistic(random: Random, domain: Mapping[str, Any]) -> tuple[str, list[_Fi
         value, schema = _listed_value(random, entry)
         said[slot] = str(value)
         fields.append(_Field(key, value, schema))
+    text, fields = _renamed(random, text, fields)
     text = _SLOT.sub(lambda match: said.get(match[1], match[1]), text)
     if random.random() < 0.2:
         more = words.sentences(random, 1)
         text = f"{text} {more}" if random.random() < 0.6 else f"{more} {text}"
     return text, fields
+
+
+def _renamed(random: Random, text: str, fields: list[_Field]) -> tuple[str, list[_Field]]:
+    """Puts words that do not exist in the place of most keys that the text names, and of one other."""
+    if random.random() < 0.3:
+        return text, fields
+    spoken = set(re.findall(r"\w+", _SLOT.sub("", text).lower()))
+    aliases = Aliases(random, 0.6)
+    for field in fields:
+        if field.key in spoken:
+            aliases.add(field.key)
+    renamed = [replace(field, key=aliases.text(field.key)) for field in fields]
+    unspoken = [field for field in fields if field.key not in spoken]
+    if unspoken and random.random() < 0.35:
+        riddle = random.choice(unspoken)
+        name = words.made_up(random)
+        place = fields.index(riddle)
+        renamed[place] = replace(riddle, key=name, riddle=True)
+    if len({field.key for field in renamed}) < len(renamed):
+        return text, fields
+    return aliases.around_slots(text), renamed
 
 
 def _listed_value(random: Random, entry: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:

@@ -14,10 +14,13 @@ from random import Random
 from typing import Any
 
 from nano.corpus import values, words
+from nano.corpus.aliases import Aliases, pieces
 
 _GETTERS = frozenset({"get", "fetch", "find", "show", "lookup", "look_up", "read", "check", "retrieve", "view", "query"})  # fmt: skip
 _SLOT = re.compile(r"\{(\w+)\}")
-_FUNCTION_WORDS = frozenset({"a", "all", "an", "and", "are", "as", "at", "by", "for", "from", "in", "is", "it", "its", "of", "on", "or", "the", "there", "this", "to", "use", "what", "which", "with", "you", "your"})  # fmt: skip
+_FUNCTION_WORDS = frozenset({"a", "all", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "has", "have", "how", "i", "if", "in", "is", "it", "its", "many", "me", "much", "my", "of", "on", "one", "or", "that", "the", "there", "this", "to", "use", "was", "we", "were", "what", "when", "where", "which", "who", "whose", "will", "with", "you", "your"})  # fmt: skip
+_RENAMED = 0.6  # of the nouns of realistic tools
+_KEPT = frozenset({"weather", "docs"})  # groups of tools that are asked for under their own names
 _LONGEST_QUOTE = 160  # characters
 _WORD = re.compile(r"[^\W\d_]+")
 _SAY_BY_NAME = ("with {n} {v}", "with the {n} {v}", "{n} {v}", "{n}: {v}", "using {v} as {n}", "where {n} is {v}")  # fmt: skip
@@ -204,19 +207,21 @@ class Tool:
         return f"{say[:1].upper()}{say[1:]} {thing} {argument}."
 
 
-def draw_tool(random: Random) -> Tool:
+def draw_tool(random: Random, aliases: Aliases) -> Tool:
     """Returns a tool."""
     if random.random() < 0.55:
-        return realistic(random.choice(words.listed("tools.tool")))
+        return _renamed(random, random.choice(words.listed("tools.tool")), aliases)
     return build(random, random.choice(words.listed("words.verbs")), words.noun(random))
 
 
 def toolbox(random: Random, count: int) -> list[Tool]:
     """Returns so many tools of different names; some share a verb, a noun or a domain with the first."""
-    first = draw_tool(random)
+    aliases = Aliases(random, _RENAMED if random.random() < 0.8 else 0.0)
+    first = draw_tool(random, aliases)
     tools, names, nouns = [first], {first.name}, {first.noun[0]}
     while len(tools) < count:
-        other = _relative(random, first) if random.random() < 0.4 else draw_tool(random)
+        related = random.random() < 0.4
+        other = _relative(random, first, aliases) if related else draw_tool(random, aliases)
         clash = other.noun[0] in nouns and (other.verb == first.verb or other.noun != first.noun)
         if other.name in names or clash:
             continue
@@ -227,15 +232,45 @@ def toolbox(random: Random, count: int) -> list[Tool]:
     return tools
 
 
-def _relative(random: Random, tool: Tool) -> Tool:
+def _relative(random: Random, tool: Tool, aliases: Aliases) -> Tool:
     if tool.group:
         same = [other for other in words.listed("tools.tool") if other.get("group") == tool.group]
-        return realistic(random.choice(same))
+        return _renamed(random, random.choice(same), aliases)
     verbs = words.listed("words.verbs")
     if random.random() < 0.5:
         return build(random, random.choice(verbs), tool.noun)
     verb = next(verb for verb in verbs if verb["name"] == tool.verb)
     return build(random, verb, words.noun(random))
+
+
+def _renamed(random: Random, entry: Mapping[str, Any], aliases: Aliases) -> Tool:
+    """Returns a tool of the data file, most often with other words for its nouns."""
+    if entry["group"] in _KEPT:
+        return realistic(entry)
+    verb, *nouns = pieces(entry["name"])
+    for noun in nouns:
+        aliases.add(noun)
+    if random.random() < 0.15:
+        aliases.add(verb)
+    parameters = [
+        {
+            **parameter,
+            "name": aliases.text(parameter["name"]),
+            "description": aliases.text(parameter.get("description", "")),
+        }
+        for parameter in entry["params"]
+    ]
+    if len({parameter["name"] for parameter in parameters}) < len(parameters):
+        return realistic(entry)
+    return realistic(
+        {
+            **entry,
+            "name": aliases.name(entry["name"]),
+            "description": aliases.text(entry["description"]),
+            "params": parameters,
+            "asks": [aliases.text(ask) for ask in entry["asks"]],
+        }
+    )
 
 
 def realistic(entry: Mapping[str, Any]) -> Tool:
@@ -260,7 +295,7 @@ def _listed_parameter(entry: Mapping[str, Any]) -> Parameter:
     options = entry.get("values")
     kind = values.KINDS["word" if options else entry["kind"]]
     schema = dict(kind.schema)
-    if "description" in entry:
+    if entry.get("description"):
         schema["description"] = entry["description"]
     if options:
         schema["enum"] = options
