@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from random import Random
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from nano.model import MASKED, Block, Shape
 from trunkline.wire.harmony import Marker, Piece
 
 _BLOCK = 192  # rows that are attended together
+_SLIPS, _AFTER_SLIP = 0.2, 16  # how often; how many tokens are learned afterwards
 _WAITING = 24  # trees that a batch is chosen from
 
 
@@ -75,27 +77,45 @@ class Encoder:
         return ids
 
 
-def tree(samples: Sequence[Sample], encode: Encoder) -> Tree:
-    """Merges samples as far as they begin alike."""
-    tokens: list[int] = []
-    parents: list[int] = []
-    depths: list[int] = []
+def tree(samples: Sequence[Sample], encode: Encoder, *, slips: Random | None = None) -> Tree:
+    """Merges samples as far as they begin alike.
+
+    With ``slips`` some completions are there a second time, with a few tokens repeated by mistake:
+    what is learned is how to go on after that, so that one slip does not become an endless loop.
+    """
+    grown = Tree([], [], [], [])
     children: dict[tuple[int, int], int] = {}
-    lessons: list[tuple[int, int]] = []
     for sample in samples:
-        prompt = encode(sample.prompt)
-        place = -1
-        for index, token in enumerate(prompt + encode(sample.completion)):
-            child = children.get((place, token))
-            if child is None:
-                child = children[(place, token)] = len(tokens)
-                tokens.append(token)
-                parents.append(place)
-                depths.append(index)
-            if index >= len(prompt):
-                lessons.append((place, token))
-            place = child
-    return Tree(tokens, parents, depths, lessons)
+        prompt, completion = encode(sample.prompt), encode(sample.completion)
+        _grow(grown, children, prompt + completion, len(prompt))
+        if slips is not None and slips.random() < _SLIPS:
+            slipped, learned_from = _slipped(slips, completion)
+            _grow(grown, children, prompt + slipped, len(prompt) + learned_from)
+    return grown
+
+
+def _grow(
+    grown: Tree, children: dict[tuple[int, int], int], tokens: Sequence[int], learned_from: int
+) -> None:
+    place = -1
+    for index, token in enumerate(tokens):
+        child = children.get((place, token))
+        if child is None:
+            child = children[(place, token)] = len(grown.tokens)
+            grown.tokens.append(token)
+            grown.parents.append(place)
+            grown.depths.append(index)
+        if index >= learned_from:
+            grown.lessons.append((place, token))
+        place = child
+
+
+def _slipped(random: Random, completion: Sequence[int]) -> tuple[list[int], int]:
+    """Returns a completion in which a piece is repeated, and where it goes on aright."""
+    end = random.randint(1, len(completion) - 1)
+    piece = completion[max(0, end - random.choice((1, 1, 2, 3, 4))) : end]
+    repeated = [*completion[:end], *(piece * random.choice((1, 1, 2, 3)))]
+    return [*repeated, *completion[end : end + _AFTER_SLIP]], len(repeated)
 
 
 def batches(trees: Iterable[Tree], shape: Shape, *, tokens: int, longest: int) -> Iterator[Batch]:

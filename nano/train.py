@@ -131,7 +131,7 @@ def _scale(step: int, steps: int) -> float:
 def _stream(worker: Worker, encode: Encoder) -> Iterator[Batch]:
     """Yields batches without end: other scenes for each worker, and after each resumption."""
     random = Random(f"{SEED} worker {worker.rank} from {worker.done}")
-    trees = (tree(scene(random), encode) for _ in itertools.count())
+    trees = (tree(scene(random), encode, slips=random) for _ in itertools.count())
     return batches(trees, worker.model.shape, tokens=BATCH_TOKENS, longest=LONGEST)
 
 
