@@ -32,7 +32,7 @@ format: $(VENV)/.dev ## Formats the code and applies the safe fixes
 bench: $(VENV)/.dev ## Measures the router beside the raw engine and the raw upstream
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-nano: $(NANO)/.installed ## Trains the nano model into build/nano, in about an hour and a half (ARGS="--resume")
+nano: $(NANO)/.installed ## Trains the nano model into build/nano, in about two hours (ARGS="--resume")
 	@$(NANO)/bin/python -m nano.train $(ARGS)
 
 nano-eval: $(VENV)/.dev ## Measures the nano model through the router (ARGS="--model FILE.gguf")
