@@ -202,8 +202,9 @@ def test_the_banners_curl_works_as_pasted_with_a_bootstrap_key_and_the_installed
 
 
 def test_the_banner_comes_after_the_socket_accepts_and_lists_the_active_providers(
-    running_simulator: Simulator,
+    running_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-of-whoever-runs-the-tests")
     url = running_simulator.base_url
     config = (
         ENGINE_OFF
@@ -212,22 +213,28 @@ def test_the_banner_comes_after_the_socket_accepts_and_lists_the_active_provider
         + f'[providers.third]\nbase_url = "{url}"\napi_key_env = "NOT_SET"\n'
         + f'[providers.fourth]\nbase_url = "{url}"\nenabled = false\n'
     )
-    with running(config=config) as serving:
+    with running(config=config, environment={"CEREBRAS_API_KEY": "csk-canary"}) as serving:
         socket.create_connection(("127.0.0.1", serving.port), timeout=1).close()
         banner = serving.stdout()
+        assert "canary" not in banner + serving.stderr()
 
-    assert "first, second" in banner
-    assert "third" not in banner
-    assert "fourth" not in banner
+    listed = banner.partition("providers ")[2].partition("  key ")[0]
+    assert [line.strip() for line in listed.splitlines()] == [
+        "first (key from the configuration)",
+        "second (key from the configuration)",
+        "cerebras (key from CEREBRAS_API_KEY)",
+    ]
 
 
 def test_the_demo_answers_every_name_with_the_nano_model_and_uses_no_provider(
     simulator: Simulator,
 ) -> None:
     config = simulated_provider(simulator.base_url, ECHO, "openai/gpt-oss-20b")
-    with running(config=config, flags=["--demo"]) as serving:
+    keys = {"CEREBRAS_API_KEY": "csk-1"}
+    with running(config=config, flags=["--demo"], environment=keys) as serving:
         assert "DEMO" in serving.stdout()
         assert "sim" not in serving.stdout()
+        assert "cerebras" not in serving.stdout()
         for name in ("openai/gpt-oss-20b", "openai/gpt-oss-120b:groq", "a/b:cheapest", "a/b:c"):
             answer = chat(serving, question(model=name, max_tokens=8))
             assert answer.status == 200, answer.body

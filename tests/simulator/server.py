@@ -141,7 +141,13 @@ class Simulator:
             return await _streamed(request, script, body)
         return await _whole(request, script, body)
 
-    async def _models(self, _: web.Request) -> web.Response:
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        assert request.transport is not None
+        peer = request.transport.get_extra_info("peername")[1]
+        self.seen.append(Seen(request.method, request.path, headers, None, peer))
+        if self._scripts:
+            return await _whole(request, self._scripts.popleft(), None)
         model = {"id": "sim/echo", "object": "model", "created": 1_760_000_000, "owned_by": "sim"}
         return web.json_response({"object": "list", "data": [model]})
 

@@ -11,6 +11,7 @@ _TABLES = {
     **config.SECTIONS,
     "providers.NAME": config.ProviderSettings,
     "providers.NAME.models.MODEL": config.ModelSettings,
+    "providers.NAME.quirks": config.Quirks,
     "mcp.servers.NAME": config.MCPServerSettings,
 }
 

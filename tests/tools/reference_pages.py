@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
 
 from tests.tools.pages import DOCS
+from trunkline.accounts import usd
 from trunkline.api.openapi import description
 from trunkline.cli import app
+from trunkline.cli.offers import told
+from trunkline.config import Quirks, known
 from trunkline.wire import chat
 
 
@@ -91,9 +95,93 @@ def _range(schema: dict[str, Any]) -> str:
     return ", 64 bits" if high == 2**63 - 1 else f", {low} to {high}"
 
 
+def providers() -> str:
+    """Returns the table of the known providers."""
+    head = "| name | provider | key | address | as of |\n|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{name}` | {one.title} | {_variables(one.key_env)}{_prefix(one)} | "
+        f"`{one.base_url}`{_parts(one)} | {one.checked} |\n"
+        for name, one in known.providers().items()
+    )
+
+
+def _variables(names: tuple[str, ...]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
+
+
+def _prefix(one: known.KnownProvider) -> str:
+    return f", beginning with `{one.key_prefix}`" if one.key_prefix else ""
+
+
+def _parts(one: known.KnownProvider) -> str:
+    told = (f"`{{{part}}}` from {_variables(names)}" for part, names in one.parts.items())
+    return f"; {', '.join(told)}" if one.parts else ""
+
+
+def routed() -> str:
+    """Returns the list of providers that each router of providers passes requests to."""
+    return "".join(
+        f"- `{name}`: {', '.join(f'`{slug}`' for slug in one.routes)}\n"
+        for name, one in known.providers().items()
+        if one.routes
+    )
+
+
+def deviations() -> str:
+    """Returns the table of the known providers' quirks."""
+    head = "| provider | quirks |\n|---|---|\n"
+    quirks = {name: _quirks(one) for name, one in known.providers().items()}
+    return head + "".join(f"| `{name}` | {listed} |\n" for name, listed in quirks.items() if listed)
+
+
+def _quirks(one: known.KnownProvider) -> str:
+    set_here = {
+        key: value
+        for key, value in msgspec.structs.asdict(one.quirks).items()
+        if value != getattr(Quirks(), key)
+    }
+    return ", ".join(
+        f"`{key} = {msgspec.json.encode(value).decode()}`" for key, value in set_here.items()
+    )
+
+
+def models() -> str:
+    """Returns a table for each known model: who offers it, at what price, with which abilities."""
+    return "\n".join(
+        f"### `{model}`\n\n{_OFFERS}{''.join(_offer(model, *named) for named in offers.items())}"
+        for model, offers in known.models().items()
+    )
+
+
+_OFFERS = (
+    "| provider | its id | input | cached | output | context | longest reply | known of it | as of |\n"
+    f"|{'---|' * 9}\n"
+)
+
+
+def _offer(model: str, provider: str, offer: known.Offer) -> str:
+    facts = offer.settings
+    prices = (facts.input, facts.cached_input, facts.output)
+    cells = [
+        f"`{provider}`",
+        f"`{facts.id or model}`{' (not verified)' if offer.unverified else ''}",
+        *("–" if price is None else usd(price) for price in prices),
+        *(f"{count:,}" if count else "–" for count in (facts.context, facts.max_output)),
+        "; ".join(told(facts)),
+        f"{offer.checked}",
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
 WRITTEN: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "reference" / "command-line.md": {"commands": commands},
     DOCS / "reference" / "chat-completions.md": {"parameters": parameters},
+    DOCS / "reference" / "providers.md": {
+        "providers": providers,
+        "routed": routed,
+        "quirks": deviations,
+        "models": models,
+    },
 }
 
 

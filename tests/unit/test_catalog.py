@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from trunkline.accounts.pricing import Price
 from trunkline.config import ModelSettings, ProviderSettings, RoutingSettings, Secret, Settings
 from trunkline.errors import APIError, InvalidRequest, ModelNotFound
 from trunkline.routing import (
+    Abilities,
     Catalog,
     Deployment,
     Wishes,
@@ -151,7 +154,18 @@ def test_in_demo_mode_other_names_stay_unknown(name):
 
 def test_the_catalog_of_a_configuration_holds_active_providers_and_the_engine_first():
     models = {
-        OSS: ModelSettings(id="oss", input=1, cached_input=2, output=3, context=4, max_output=5)
+        OSS: ModelSettings(
+            id="oss",
+            input=1,
+            cached_input=2,
+            output=3,
+            context=4,
+            max_output=5,
+            tools=True,
+            structured=False,
+            vision=False,
+            efforts=("low",),
+        )
     }
     settings = Settings(
         routing=RoutingSettings(preferred=("b", "a")),
@@ -176,14 +190,126 @@ def test_the_catalog_of_a_configuration_holds_active_providers_and_the_engine_fi
         price=Price(input=1, cached_input=2, output=3),
         context=4,
         max_output=5,
+        abilities=Abilities(tools=True, structured=False, vision=False, efforts=("low",)),
     )
-    b = Deployment(model=OSS, provider="b", upstream_model=OSS, local=True)
+    b = Deployment(model=OSS, provider="b", upstream_model=OSS, local=True, abilities=Abilities())
     assert built.models() == {"trunkline/gpt-oss-nano": (NANO,), OSS: (a, b)}
     assert built.resolve(f"{OSS}:preferred").deployments == (b, a)
     for provider, why in [("off", "disabled"), ("keyless", "D_KEY"), ("bare", "no models")]:
         with pytest.raises(InvalidRequest, match=why) as caught:
             built.resolve(f"{OSS}:{provider}")
         assert caught.value.code == "provider_not_configured"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "env_keys", "why"),
+    [
+        ("groq", True, "has no key; set GROQ_API_KEY or [providers.groq] api_key"),
+        ("groq", False, "has no key; set [providers.groq] api_key ([routing] env_keys is false)"),
+        ("cohere", True, "is not configured; add [providers.cohere]"),
+    ],
+)
+def test_a_known_provider_that_is_not_in_use_says_what_it_needs(suffix, env_keys, why):
+    settings = Settings(routing=RoutingSettings(env_keys=env_keys))
+    with pytest.raises(InvalidRequest) as caught:
+        catalog_of(settings, engine=NANO).resolve(f"{OSS}:{suffix}")
+    assert caught.value.code == "provider_not_configured"
+    assert caught.value.message == f"provider '{suffix}' {why}"
+
+
+def ending(day, *, other=False):
+    """A catalog of two providers, of which ``a`` takes the model away on that day."""
+    gone = ModelSettings(input=1, output=1, deprecated=day)
+    offers = {"a": gone, "b": ModelSettings(input=2, output=2, deprecated=other)}
+    return catalog_of(
+        Settings(
+            providers={
+                name: ProviderSettings(base_url="http://x", models={OSS: offer})
+                for name, offer in offers.items()
+            }
+        ),
+        engine=NANO,
+        today=date(2026, 11, 7),
+    )
+
+
+@pytest.mark.parametrize(
+    ("day", "order"),
+    [
+        (date(2026, 11, 8), ["a", "b"]),
+        (date(2026, 11, 7), ["b"]),
+        (date(2020, 1, 1), ["b"]),
+        (True, ["b"]),
+        (False, ["a", "b"]),
+    ],
+)
+def test_policies_leave_out_what_is_deprecated_from_its_day_on(day, order):
+    built = ending(day)
+    for suffix in ("", ":fastest", ":cheapest", ":preferred"):
+        assert providers(built.resolve(f"{OSS}{suffix}")) == order
+    assert providers(built.resolve(f"{OSS}:a")) == ["a"]
+
+
+def test_what_is_deprecated_is_still_asked_if_the_request_names_its_provider():
+    built = ending(True)
+    assert providers(built.resolve(OSS, Wishes(only=["a"]))) == ["a"]
+    assert providers(built.resolve(OSS, Wishes(order=["a"]))) == ["a", "b"]
+    assert providers(built.resolve(OSS, Wishes(ignore=["b"], order=["a"]))) == ["a"]
+    assert [d.deprecated for d in built.models()[OSS]] == [True, False]
+
+
+def test_a_model_that_is_deprecated_everywhere_says_how_it_can_be_asked_for():
+    with pytest.raises(InvalidRequest) as caught:
+        ending(True, other=True).resolve(f"{OSS}:cheapest")
+    assert (caught.value.code, caught.value.param) == ("no_matching_provider", "model")
+    assert caught.value.message == (
+        f"'{OSS}' is deprecated wherever it is offered; "
+        f"it can still be asked for as '{OSS}:a' or '{OSS}:b'"
+    )
+
+
+def routed(**others):
+    """A catalog with Hugging Face's router, and other providers by name."""
+    router = ProviderSettings(
+        base_url="http://hf",
+        api_key=Secret("hf_x"),
+        models={OSS: ModelSettings(), "o/own": ModelSettings(id="own", input=7, output=7)},
+    )
+    return catalog_of(Settings(providers={"huggingface": router, **others}), engine=NANO)
+
+
+def test_a_suffix_that_the_router_of_providers_knows_goes_through_it():
+    plan = routed().resolve(f"{OSS}:groq")
+    assert (plan.model, plan.suffix) == (OSS, "groq")
+    (groq,) = plan.deployments
+    assert (groq.provider, groq.upstream_model) == ("huggingface", f"{OSS}:groq")
+    assert groq.price == Price(input=150_000_000, cached_input=75_000_000, output=600_000_000)
+    assert groq.abilities is not None
+    assert groq.abilities.structured_with_tools is False
+    (cohere,) = routed().resolve("o/own:cohere").deployments
+    assert (cohere.upstream_model, cohere.price) == ("own:cohere", Price(input=7, output=7))
+    assert routed().resolve(OSS).deployments[0].upstream_model == OSS
+    assert routed().resolve(f"{OSS}:huggingface").deployments[0].upstream_model == OSS
+    assert routed().models().keys() == {"trunkline/gpt-oss-nano", OSS, "o/own"}
+
+
+def test_a_provider_of_ones_own_is_not_asked_through_the_router():
+    models = {OSS: ModelSettings(id="oss")}
+    groq = ProviderSettings(base_url="http://g", models=models)
+    (found,) = routed(groq=groq).resolve(f"{OSS}:groq").deployments
+    assert (found.provider, found.upstream_model) == ("groq", "oss")
+    off = ProviderSettings(base_url="http://g", enabled=False, models=models)
+    with pytest.raises(InvalidRequest, match="is disabled"):
+        routed(groq=off).resolve(f"{OSS}:groq")
+
+
+def test_the_router_of_providers_is_not_asked_for_what_it_does_not_know():
+    with pytest.raises(InvalidRequest, match="provider 'nebius' has no key; set NEBIUS_API_KEY"):
+        routed().resolve(f"{OSS}:nebius")
+    with pytest.raises(ModelNotFound):
+        routed().resolve("o/unheard-of:groq")
+    with pytest.raises(InvalidRequest, match="provider 'groq' does not offer"):
+        routed().resolve("trunkline/gpt-oss-nano:groq")
 
 
 PULLED = engine_deployment(OSS, context=4096, reserve=True)

@@ -81,7 +81,9 @@ def state(provider: ProviderSettings) -> str:
     """Says in a few words whether requests may go to a provider, and if not why."""
     if provider.active:
         return "active"
-    return f"no key: set {provider.api_key_env}" if provider.enabled else "disabled"
+    if not provider.enabled:
+        return "disabled"
+    return provider.lacks or f"no key: set {provider.api_key_env}"
 
 
 def _checked(settings: Settings) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def _checked(settings: Settings) -> dict[str, Any]:
                 "base_url": provider.base_url,
                 "active": provider.active,
                 "state": state(provider),
+                "key_source": provider.key_source,
                 "models": sorted(provider.models),
             }
             for name, provider in settings.providers.items()

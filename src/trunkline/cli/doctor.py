@@ -222,6 +222,8 @@ def providers(settings: Settings) -> Iterator[Check]:
         where = f"provider {name}"
         if not provider.enabled:
             yield Check(where, "ok", "disabled")
+        elif provider.lacks:
+            yield Check(where, "warn", f"inactive: it {provider.lacks}")
         elif not provider.active:
             variable = provider.api_key_env
             yield Check(where, "warn", "inactive: it has no key", f"set {variable} to its key")

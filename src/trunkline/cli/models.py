@@ -1,9 +1,10 @@
-"""``trunkline models``: pull real weights, list, show and remove what is here."""
+"""``trunkline models``: pull real weights, list, show and remove what is here; list who offers what."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,10 +18,11 @@ from trunkline.engine.size import size
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trunkline.config import EngineSettings
+    from trunkline.cli.offers import Offered
+    from trunkline.config import EngineSettings, Settings
     from trunkline.engine.model import Figures
 
-app = typer.Typer(help="Pull real weights for the engine; list, show and remove them.")
+app = typer.Typer(help="Pull real weights for the engine; list models, show and remove them.")
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -46,7 +48,7 @@ def pull(name: NameArgument, config: ConfigOption = None) -> None:
     from trunkline.engine.pull import pull as fetch
 
     home, wanted, hub = _home(), weights.find(name), Hub()
-    need = memory.need_of(wanted.figures, _engine(config))
+    need = memory.need_of(wanted.figures, _settings(config).engine)
     if problem := memory.shortage(name, need, memory.available()):
         warn(problem)
     _tell(f"pulling {wanted.repository} of {hub.endpoint} into {weights.folder(home, wanted)}")
@@ -62,38 +64,65 @@ def pull(name: NameArgument, config: ConfigOption = None) -> None:
 
 
 @app.command("ls")
-def ls(as_json: JSONOption = False) -> None:
-    """Lists the engine's models: what is here, and what can be pulled."""
+def ls(config: ConfigOption = None, as_json: JSONOption = False) -> None:
+    """Lists the engine's models, here or to be pulled, and those of the providers in use."""
+    from trunkline.cli.offers import COLUMNS, by_model, in_use
     from trunkline.engine.weights import published
 
-    home = _home()
+    home, offers = _home(), in_use(_settings(config))
     entries = [_built_in(), *(_entry(name, home) for name in published())]
     if as_json:
-        print_json([entry.public() for entry in entries])
+        offered = by_model(offers)
+        hosted = [_Entry.hosted(name) for name in offered if name not in {e.name for e in entries}]
+        print_json([e.public(offered.get(e.name, ())) for e in (*entries, *hosted)])
         return
     print_table(
         ("MODEL", "STATE", "SIZE", "WHAT IT IS"),
         ((e.name, e.told_state(), size(e.size_bytes), e.description) for e in entries),
     )
+    if offers:
+        typer.echo("\nAt providers, USD per 1M tokens:\n")
+        print_table(COLUMNS, (offered.row() for offered in offers))
 
 
 @app.command("show")
 def show(name: NameArgument, config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """Shows a model: its files, the memory it takes as configured, and the speed to expect."""
+    """Shows a model: who offers it; its files, the memory it takes as configured, its speed."""
+    from trunkline.cli.offers import offers_of
+    from trunkline.engine.weights import published
+
+    settings = _settings(config)
+    offers = offers_of(name, settings)
+    more: dict[str, Any] = {}
+    rows: dict[str, str] = {}
+    if offers and name not in published():
+        entry = _Entry.hosted(name)
+    else:
+        entry = _built_in() if name == _built_in().name else _entry(name, _home())
+        more, rows = _measured(entry, settings.engine)
+    if as_json:
+        print_json(entry.public(offers) | more)
+        return
+    if rows:
+        print_table(("MODEL", entry.name), ((what, value) for what, value in rows.items() if value))
+    if rows and offers:
+        typer.echo()
+    if offers:
+        _print_offers(offers)
+
+
+def _measured(entry: _Entry, engine: EngineSettings) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns what the engine would make of a model, for programs and for people."""
     from trunkline.engine import memory
 
-    entry = _built_in() if name == _built_in().name else _entry(name, _home())
-    figures, engine = entry.figures(), _engine(config)
+    figures = entry.figures()
     need, available = memory.need_of(figures, engine), memory.available()
-    if as_json:
-        more = {
-            "context": figures.context,
-            "memory_bytes": need.total,
-            "memory_available_bytes": available,
-            "read_bytes_per_token": figures.read_bytes,
-        }
-        print_json(entry.public() | more)
-        return
+    more = {
+        "context": figures.context,
+        "memory_bytes": need.total,
+        "memory_available_bytes": available,
+        "read_bytes_per_token": figures.read_bytes,
+    }
     context = min(engine.context, figures.context)
     rows = {
         "what it is": entry.description,
@@ -107,7 +136,20 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JSONOption = 
         "fits": memory.shortage(entry.name, need, available) or "yes",
         "speed": memory.speed(figures) if entry.repository else "",
     }
-    print_table(("MODEL", entry.name), ((what, value) for what, value in rows.items() if value))
+    return more, rows
+
+
+def _print_offers(offers: Sequence[Offered]) -> None:
+    from trunkline.cli.offers import COLUMNS
+
+    typer.echo(f"{offers[0].model} at providers, USD per 1M tokens:\n")
+    print_table(
+        (*COLUMNS[1:], "IN USE"),
+        (
+            (*offered.row()[1:], f"no: {offered.why}" if offered.why else "yes")
+            for offered in offers
+        ),
+    )
 
 
 @app.command("rm")
@@ -147,7 +189,14 @@ class _Entry:
     def told_state(self) -> str:
         return _STATES.get(self.state) or f"incomplete: {size(self.have_bytes)} are here"
 
-    def public(self) -> dict[str, Any]:
+    @staticmethod
+    def hosted(name: str) -> _Entry:
+        """Returns a model that only providers offer."""
+        return _Entry(
+            name=name, description="", state="hosted", size_bytes=0, have_bytes=0, files=()
+        )
+
+    def public(self, offers: Iterable[Offered] = ()) -> dict[str, Any]:
         return {
             "name": self.name,
             "state": self.state,
@@ -156,6 +205,7 @@ class _Entry:
             "files": self.files,
             "repository": self.repository or None,
             "description": self.description,
+            "deployments": [offered.public() for offered in offers],
         }
 
     def figures(self) -> Figures:
@@ -206,10 +256,10 @@ def _home() -> Path:
     return home
 
 
-def _engine(path: Path | None) -> EngineSettings:
+def _settings(path: Path | None) -> Settings:
     from trunkline.config import load
 
-    return load(path, environ=os.environ).engine
+    return load(path, environ=os.environ)
 
 
 def _ask(question: str) -> None:

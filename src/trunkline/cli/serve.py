@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ import typer
 from trunkline.cli.config import ConfigOption
 
 if TYPE_CHECKING:
+    from trunkline.config import ProviderSettings
     from trunkline.serving import Started
 
 _QUESTION = "What is the capital of France?"
@@ -98,8 +100,8 @@ def _facts(started: Started) -> dict[str, str]:
     if setup.pulled:
         names = ", ".join(model.card.name for model in setup.pulled)
         facts["pulled"] = f"{names} (loaded with the first request)"
-    active = [name for name, provider in providers.items() if provider.active and not setup.demo]
-    facts["providers"] = ", ".join(active) or "none configured; see 'trunkline init'"
+    active = {name: p for name, p in providers.items() if p.active and not setup.demo}
+    facts["providers"] = _listed(active) or "none active; see 'trunkline providers ls'"
     if started.key.created and "TRUNKLINE_BOOTSTRAP_KEY" not in os.environ:
         facts["key"] = f"{started.key.key} (kept in {setup.home / 'key'})"
     elif started.key.key is None:
@@ -107,6 +109,14 @@ def _facts(started: Started) -> dict[str, str]:
     else:
         facts["key"] = f"$({_program()} keys show)"
     return facts
+
+
+def _listed(providers: Mapping[str, ProviderSettings]) -> str:
+    """Names each provider and where its key comes from, one a line; never the key."""
+    return f"\n{' ' * 13}".join(
+        f"{name} (key from {provider.key_source})" if provider.key else f"{name} (no key)"
+        for name, provider in providers.items()
+    )
 
 
 def _curl(started: Started) -> list[str]:

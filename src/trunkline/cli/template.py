@@ -11,7 +11,9 @@ _HEAD = """\
 """
 
 _PROVIDERS = """\
-# A provider that speaks OpenAI's Chat Completions. Its key stays out of this file: name the
+# Known providers need no table: their key in the environment is enough ('trunkline providers ls').
+
+# Another provider that speaks OpenAI's Chat Completions. Its key stays out of this file: name the
 # environment variable (api_key_env) or the file (api_key_file) that holds it. Prices are USD per
 # 1M tokens.
 #[providers.example]

@@ -1,9 +1,11 @@
 """The configuration: what can be set, where it is looked up, and the secrets it names."""
 
+from trunkline.config import known as known
 from trunkline.config.load import FILE_NAME as FILE_NAME
 from trunkline.config.load import SECTIONS as SECTIONS
 from trunkline.config.load import Key as Key
 from trunkline.config.load import describe as describe
+from trunkline.config.load import lacks_key as lacks_key
 from trunkline.config.load import load as load
 from trunkline.config.load import locate as locate
 from trunkline.config.load import variable as variable
@@ -24,6 +26,7 @@ from trunkline.config.settings import MCPServerSettings as MCPServerSettings
 from trunkline.config.settings import MCPSettings as MCPSettings
 from trunkline.config.settings import ModelSettings as ModelSettings
 from trunkline.config.settings import ProviderSettings as ProviderSettings
+from trunkline.config.settings import Quirks as Quirks
 from trunkline.config.settings import RoutingSettings as RoutingSettings
 from trunkline.config.settings import Secret as Secret
 from trunkline.config.settings import ServerSettings as ServerSettings

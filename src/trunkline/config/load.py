@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import platformdirs
 from msgspec import NODEFAULT, inspect
 
-from trunkline.config import settings as known
-from trunkline.config import values
+from trunkline.config import known, values
+from trunkline.config import settings as keys
 from trunkline.config.secrets import readable_by_others
 from trunkline.config.settings import Secret, Settings
 from trunkline.errors import ConfigError
@@ -27,13 +28,16 @@ _MAX_SECRET_BYTES = 65_536
 
 # The sections whose keys an environment variable can set: TRUNKLINE_SERVER_PORT.
 SECTIONS: Mapping[str, type[msgspec.Struct]] = {
-    "server": known.ServerSettings,
-    "database": known.DatabaseSettings,
-    "engine": known.EngineSettings,
-    "routing": known.RoutingSettings,
-    "egress": known.EgressSettings,
+    "server": keys.ServerSettings,
+    "database": keys.DatabaseSettings,
+    "engine": keys.EngineSettings,
+    "routing": keys.RoutingSettings,
+    "egress": keys.EgressSettings,
 }
 _ALL_SECTIONS = (*SECTIONS, "providers", "mcp")
+_NESTED = ("models", "quirks")  # tables of a provider
+_OURS = "tl_"  # begins the keys that this router gives out
+_NO_KEY_OF_ITS_OWN = "has no key that can be sent to it; give it one of its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,14 @@ def variable(section: str, key: str) -> str:
     return f"TRUNKLINE_{section}_{key}".upper()
 
 
+def lacks_key(provider: str, *, env_keys: bool) -> str:
+    """Says how a known provider gets a key, as an end of the sentence "provider 'x' …"."""
+    way = f"[providers.{provider}] api_key"
+    if not env_keys:
+        return f"has no key; set {way} ([routing] env_keys is false)"
+    return f"has no key; set {known.providers()[provider].wants_key()} or {way}"
+
+
 @cache
 def describe(section: type[msgspec.Struct]) -> tuple[Key, ...]:
     """Returns the keys of a section as the reference page shows them."""
@@ -130,6 +142,7 @@ class _Reading:
     sources: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    env_keys: bool = True
 
     def problem(self, key: str, message: str) -> None:
         self.problems.append(f"{self._origin(key)}: {message}")
@@ -167,12 +180,9 @@ class _Reading:
             name: self._section(struct, tables.get(name, {}), name)
             for name, struct in SECTIONS.items()
         }
-        sections["providers"] = self._named(
-            known.ProviderSettings,
-            tables.get("providers", {}),
-            "providers",
-            values.check_provider_name,
-        )
+        routing: keys.RoutingSettings | None = sections["routing"]
+        self.env_keys = routing is None or routing.env_keys
+        sections["providers"] = self._providers(tables.get("providers", {}))
         sections["mcp"] = self._mcp(tables.get("mcp", {}))
         if self.problems:
             raise _config_error(self.problems)
@@ -180,21 +190,95 @@ class _Reading:
             **sections, file=self.file, sources=self.sources, warnings=tuple(self.warnings)
         )
 
-    def _mcp(self, table: dict[str, Any]) -> known.MCPSettings:
+    def _providers(self, tables: Any) -> dict[str, keys.ProviderSettings]:
+        """Reads the configured providers, and adds the known ones whose key the environment has."""
+        environ = self.key_environ
+        bases = {
+            name: one.settings(name, environ)
+            for name, one in known.providers().items()
+            if name in tables or any(variable in environ for variable in one.key_env)
+        }
+        configured = self._named(
+            keys.ProviderSettings, tables, "providers", values.check_provider_name, bases=bases
+        )
+        found = {
+            name: self._with_key(name, provider)
+            for name, provider in (configured | _without(bases, configured)).items()
+            if provider is not None
+        }
+        return {
+            name: provider
+            for name, provider in found.items()
+            if name in configured or provider.api_key is not None
+        }
+
+    @property
+    def key_environ(self) -> Mapping[str, str]:
+        """The environment, as far as keys and addresses of known providers may come from it."""
+        return self.environ if self.env_keys else {}
+
+    def _with_key(self, name: str, provider: keys.ProviderSettings) -> keys.ProviderSettings:
+        """Adds the key that the environment has for a known provider, and says what is lacking."""
+        if not provider.enabled:
+            return provider
+        if provider.api_key and (reason := self._unusable(provider.api_key.reveal())):
+            self._warn_of_key(f"the key of providers.{name}", reason, name)
+            return msgspec.structs.replace(provider, api_key=None, lacks=_NO_KEY_OF_ITS_OWN)
+        one = known.providers().get(name)
+        if one is None:
+            return provider
+        if provider.api_key is None and not provider.needs_key:
+            provider = self._with_known_key(name, provider, one)
+        if provider.api_key is None or provider.base_url:
+            return provider
+        wanted = f"{one.wants_address(self.key_environ)} or [providers.{name}] base_url"
+        return msgspec.structs.replace(provider, lacks=f"has no address; set {wanted}")
+
+    def _with_known_key(
+        self, name: str, provider: keys.ProviderSettings, one: known.KnownProvider
+    ) -> keys.ProviderSettings:
+        for variable in one.key_env:
+            text = self.key_environ.get(variable, "").strip()
+            if text and (reason := self._unusable(text)):
+                self._warn_of_key(variable, reason, name)
+            elif text and text.startswith(one.key_prefix):
+                return msgspec.structs.replace(provider, api_key=Secret(text), api_key_env=variable)
+        return msgspec.structs.replace(provider, lacks=lacks_key(name, env_keys=self.env_keys))
+
+    def _unusable(self, key: str) -> str:
+        """Says why a key must not or cannot be sent to a provider; empty if it can."""
+        if key.startswith(_OURS):
+            return f"begins with '{_OURS}', as the keys do that this router gives out"
+        if key == self.environ.get("TRUNKLINE_BOOTSTRAP_KEY"):
+            return "is this router's own, TRUNKLINE_BOOTSTRAP_KEY"
+        if not (key.isascii() and key.isprintable()):
+            return "is not printable ASCII"
+        return ""
+
+    def _warn_of_key(self, what: str, reason: str, provider: str) -> None:
+        self.warnings.append(f"{what} {reason}; it is ignored, and not sent to '{provider}'")
+
+    def _mcp(self, table: dict[str, Any]) -> keys.MCPSettings:
         for name in table.keys() - {"servers"}:
             self.problem(f"mcp.{name}", "unknown key; servers are [mcp.servers.NAME]")
         servers = self._named(
-            known.MCPServerSettings,
+            keys.MCPServerSettings,
             table.get("servers", {}),
             "mcp.servers",
             values.check_server_label,
         )
-        return known.MCPSettings(servers=servers)
+        return keys.MCPSettings(servers=servers)
 
     def _named(
-        self, struct: type[msgspec.Struct], tables: Any, at: str, check: Callable[[str], None]
+        self,
+        struct: type[msgspec.Struct],
+        tables: Any,
+        at: str,
+        check: Callable[[str], None],
+        *,
+        bases: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """Reads a table of tables by name."""
+        """Reads a table of tables by name; ``bases`` are what is known of some without it."""
         if not isinstance(tables, dict):
             self.problem(at, f"expected tables: [{at}.NAME]")
             return {}
@@ -206,31 +290,50 @@ class _Reading:
             except ValueError as error:
                 self.problem(where, str(error))
             if isinstance(table, dict):
-                read[name] = self._section(struct, table, where)
+                read[name] = self._section(struct, table, where, bases.get(name))
             else:
                 self.problem(where, f"expected a table: [{where}]")
         return read
 
-    def _section(self, struct: type[msgspec.Struct], table: dict[str, Any], at: str) -> Any:
-        """Reads one section; None if it has problems."""
+    def _section(
+        self, struct: type[msgspec.Struct], table: dict[str, Any], at: str, base: Any = None
+    ) -> Any:
+        """Reads one section, over ``base`` if that is given; None if it has problems."""
         fields, before = _fields(struct), len(self.problems)
+        names = [name for name, f in fields.items() if f.description or name in _NESTED]
         read: dict[str, Any] = {}
         for name, value in table.items():
             key = f"{at}.{_quoted(name)}"
-            if name not in fields:
-                self.problem(key, f"unknown key{_closest(name, fields)}")
+            if name not in names:
+                self.problem(key, f"unknown key{_closest(name, names)}")
             elif name == "models":
-                read[name] = self._named(known.ModelSettings, value, key, values.check_model_name)
+                read[name] = self._models(value, key, base.models if base else {})
+            elif name == "quirks":
+                read[name] = self._quirks(value, key, base.quirks if base else keys.Quirks())
             else:
                 self._value(read, fields[name], value, key)
         for name, f in fields.items():
-            if f.info.required and name not in table:
+            if f.info.required and base is None and name not in table:
                 self.problem(f"{at}.{name}", f"missing: {f.description}")
         if len(self.problems) > before:
             return None
         self._resolve_secret(read, fields, at)
         self._resolve_model_path(read, at)
-        return struct(**read) if len(self.problems) == before else None
+        if len(self.problems) > before:
+            return None
+        return struct(**read) if base is None else msgspec.structs.replace(base, **read)
+
+    def _models(
+        self, tables: Any, at: str, base: Mapping[str, keys.ModelSettings]
+    ) -> dict[str, keys.ModelSettings]:
+        read = self._named(keys.ModelSettings, tables, at, values.check_model_name, bases=base)
+        return {**base, **read}
+
+    def _quirks(self, table: Any, at: str, base: keys.Quirks) -> Any:
+        if isinstance(table, dict):
+            return self._section(keys.Quirks, table, at, base)
+        self.problem(at, f"expected a table: [{at}]")
+        return None
 
     def _value(self, read: dict[str, Any], f: _Field, value: Any, key: str) -> None:
         try:
@@ -280,7 +383,7 @@ class _Reading:
     def _warn_of_literal(self, secret: Secret, key: str) -> None:
         if self.file is None or not self._in_file(key) or not readable_by_others(self.file):
             return
-        if key == "database.url" and not known.has_password(secret.reveal()):
+        if key == "database.url" and not keys.has_password(secret.reveal()):
             return
         self.warnings.append(
             f"{self.file}: {key} is a secret and the file is readable by others; "
@@ -313,6 +416,10 @@ def _parse(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not valid TOML: {type(error).__name__}") from error
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _without(tables: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: table for name, table in tables.items() if name not in names}
 
 
 def _given(overrides: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:

@@ -7,6 +7,7 @@ environment and flags become Settings does not belong here: see load.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -68,6 +69,8 @@ def _read_secret(value: Any) -> Secret:
 
 
 _DAY_S = 86_400
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+TOOL_CHOICES = ("auto", "none", "required", "named")
 _Count = Annotated[int, Meta(ge=1)]
 
 
@@ -198,9 +201,9 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["strict", "lenient"],
         _doc("What happens to parameters that a provider does not support: refuse, or drop."),
     ] = "strict"
-    env_keys: Annotated[
-        bool, _doc("Activate well-known providers whose key is in the environment.")
-    ] = True
+    env_keys: Annotated[bool, _doc("Activate known providers whose key is in the environment.")] = (
+        True
+    )
     half_life_s: Annotated[
         float, _doc("Seconds after which an observation counts half.", gt=0, le=_DAY_S)
     ] = 300.0
@@ -261,13 +264,77 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     context: Annotated[_Count | None, _doc("Tokens of prompt and completion together.")] = None
     max_output: Annotated[_Count | None, _doc("Tokens of the longest completion.")] = None
+    tools: Annotated[bool | None, _doc("Whether it takes tools.")] = None
+    structured: Annotated[
+        bool | None, _doc("Whether it keeps to a JSON schema in `response_format`.")
+    ] = None
+    structured_with_tools: Annotated[
+        bool | None, _doc("Whether it takes tools and a JSON schema in one request.")
+    ] = None
+    efforts: Annotated[
+        tuple[str, ...] | None,
+        _doc(
+            "Values of `reasoning_effort` that it takes.",
+            read=values.some_of(*EFFORTS),
+            type=values.list_of(*EFFORTS),
+        ),
+    ] = None
+    vision: Annotated[bool | None, _doc("Whether it sees images.")] = None
+    deprecated: Annotated[
+        bool | date,
+        _doc(
+            "Whether, or from which day on, it is only used where its provider is asked for by name.",
+            read=values.truth_or_day,
+            type="boolean or date",
+        ),
+    ] = False
+
+
+class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a provider that speaks OpenAI's Chat Completions deviates from them."""
+
+    max_tokens_name: Annotated[
+        Literal["", "max_tokens", "max_completion_tokens"],
+        _doc("The one name under which it takes the limit of tokens; empty takes both."),
+    ] = ""
+    reasoning_in: Annotated[
+        Literal["", "none", "reasoning", "reasoning_content"],
+        _doc("Field in which it takes earlier reasoning, `none` for no field; empty takes both."),
+    ] = ""
+    tool_choice: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Values of `tool_choice` that it takes; empty takes all.",
+            read=values.some_of(*TOOL_CHOICES),
+            type=values.list_of(*TOOL_CHOICES),
+        ),
+    ] = ()
+    schema_form: Annotated[
+        Literal["", "json_object", "flat", "guided_json"],
+        _doc(
+            "How it takes a JSON schema: as the `schema` of a `json_object`, directly in "
+            "`response_format`, or in `guided_json`; empty is OpenAI's way."
+        ),
+    ] = ""
+    string_content: Annotated[
+        Literal["", "tool", "all"],
+        _doc("Whose messages' content must be a string: tools' or all."),
+    ] = ""
+    split_tool_calls: Annotated[
+        bool, _doc("Whether each tool call must be followed directly by its result.")
+    ] = False
+    inline_reasoning: Annotated[
+        bool, _doc("Whether reasoning leads the content as `<reasoning>…</reasoning>`.")
+    ] = False
+    unsupported: Annotated[tuple[str, ...], _doc("Parameters that it refuses.")] = ()
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An upstream that answers chat completions.
 
     ``api_key`` is the key itself, wherever it came from; None if none was given or its variable is
-    not set.
+    not set. ``lacks`` says what keeps it from being used although it is enabled, as an end of the
+    sentence "provider 'x' …".
     """
 
     base_url: Annotated[
@@ -286,12 +353,21 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         dict[str, str],
         _doc("Further headers of each request.", read=values.headers, type="table of strings"),
     ] = {}
+    quirks: Quirks = Quirks()
     models: dict[str, ModelSettings] = {}
+    lacks: str = ""
 
     @property
     def key(self) -> Secret | None:
         """The key to send; None if there is none or none is needed."""
         return self.api_key
+
+    @property
+    def key_source(self) -> str:
+        """Where its key comes from: a variable, a file, or "the configuration"; empty without one."""
+        if not self.api_key:
+            return ""
+        return self.api_key_env or self.api_key_file or "the configuration"
 
     @property
     def needs_key(self) -> bool:
@@ -300,8 +376,21 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     @property
     def active(self) -> bool:
-        """Whether requests may go there: enabled, and with its key if it needs one."""
-        return self.enabled and (self.api_key is not None or not self.needs_key)
+        """Whether requests may go there: enabled, lacking nothing, and with its key if it needs one."""
+        return self.enabled and not self.lacks and (self.api_key is not None or not self.needs_key)
+
+    def why_not(self, name: str) -> str:
+        """Says why requests do not go there, as an end of the sentence "provider 'x' …".
+
+        Empty if they do.
+        """
+        if not self.enabled:
+            return f"is disabled; set [providers.{name}] enabled = true"
+        if self.lacks:
+            return self.lacks
+        if not self.active:
+            return f"has no key; set {self.api_key_env or self.api_key_file}"
+        return "" if self.models else f"offers no models; add [providers.{name}.models]"
 
 
 class MCPServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,6 +137,29 @@ def nano_dollars(value: Any) -> int:
     if nano != nano.to_integral_value():
         raise ValueError(f"expected a price of at most 9 decimals, got {shown(value)}")
     return int(nano)
+
+
+def some_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
+    """Returns the reader of a list of these words."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        for item in texts(value):
+            if item not in choices:
+                raise ValueError(f"expected a {list_of(*choices)}, got {shown(item)}")
+        return tuple(value)
+
+    return read
+
+
+def list_of(*choices: str) -> str:
+    """Names the type of a list of these words."""
+    return f"list of {', '.join(choices)}"
+
+
+def truth_or_day(value: Any) -> bool | date:
+    if isinstance(value, bool) or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    raise ValueError(f"expected true, false or a date such as 2026-12-31, got {shown(value)}")
 
 
 def shown(value: Any) -> str:

@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 
 import msgspec
 
 from trunkline.accounts.pricing import Price
-from trunkline.config import ModelSettings, ProviderSettings, Settings
+from trunkline.config import ModelSettings, ProviderSettings, Settings, known, lacks_key
 from trunkline.errors import InvalidRequest, ModelNotFound
+from trunkline.ids import now
 from trunkline.routing import policy
-from trunkline.routing.deployment import LOCAL, Deployment
+from trunkline.routing.deployment import LOCAL, Abilities, Deployment
 from trunkline.routing.policy import Policy, Wishes
 
-WELL_KNOWN = frozenset(
-    [
-        "baseten",
-        "bedrock",
-        "cerebras",
-        "cloudflare",
-        "databricks",
-        "deepinfra",
-        "fireworks-ai",
-        "groq",
-        "hf-inference",
-        "hyperbolic",
-        "nebius",
-        "novita",
-        "nscale",
-        "openrouter",
-        "ovhcloud",
-        "sambanova",
-        "scaleway",
-        "together",
-        "vertex",
-        "wandb",
-    ]
-)
+WELL_KNOWN = frozenset([*known.providers(), *known.routes()])
 """Providers that a suffix may name although the configuration does not."""
 
 _MAX_NAME = 256  # characters; a longer name is no model's, and is not compared or quoted whole
@@ -56,7 +35,8 @@ class Catalog:
     """Every deployment there is, by the name of its model.
 
     ``inactive`` says of each configured provider that may not be used why, as an end of the sentence
-    "provider 'x' …". In ``demo`` mode the first deployment answers for every ``org/name``.
+    "provider 'x' …". ``through`` are deployments at a router of providers, by the provider that it is
+    to pass the request to. In ``demo`` mode the first deployment answers for every ``org/name``.
     """
 
     def __init__(
@@ -64,6 +44,7 @@ class Catalog:
         deployments: Iterable[Deployment],
         *,
         inactive: Mapping[str, str] | None = None,
+        through: Mapping[str, Sequence[Deployment]] | None = None,
         preferred: Sequence[str] = (),
         demo: bool = False,
     ) -> None:
@@ -73,6 +54,7 @@ class Catalog:
         self._by_model = {model: tuple(found) for model, found in by_model.items()}
         self._active = {d.provider for found in by_model.values() for d in found}
         self._inactive = dict(inactive or {})
+        self._through = dict(through or {})
         self._demo = demo
         self._policies: dict[str, Policy] = {
             # Until speed is measured, the order of the configuration stands in for it.
@@ -102,13 +84,22 @@ class Catalog:
         offers = self._by_model.get(model)
         if offers is None:
             raise self._unknown(model)
-        named = suffix == LOCAL or (wishes is not None and wishes.asks_for(LOCAL))
-        chosen = self._policy(suffix)(offers if named else _without_reserve(offers))
+        chosen = self._chosen(model, suffix, offers, wishes)
         if not chosen:
             raise _nobody_left(model, suffix, offers)
         if wishes is not None:
             chosen = wishes.apply(chosen)
         return Plan(name, model, suffix, tuple(chosen))
+
+    def _chosen(
+        self, model: str, suffix: str | None, offers: Sequence[Deployment], wishes: Wishes | None
+    ) -> Sequence[Deployment]:
+        if suffix in self._through:
+            return [d for d in self._through[suffix] if d.model == model]
+        if suffix is None or suffix in self._policies:
+            offers = _current(model, offers, wishes)
+        named = suffix == LOCAL or (wishes is not None and wishes.asks_for(LOCAL))
+        return self._policy(suffix)(offers if named else _without_reserve(offers))
 
     def _split(self, name: str) -> tuple[str, str | None]:
         """Splits at the last colon if a policy or a known provider follows; else it is the id's."""
@@ -126,7 +117,7 @@ class Catalog:
         return self._policies.get(suffix) or policy.pinned(suffix)
 
     def _check_provider(self, provider: str) -> None:
-        if provider in self._active:
+        if provider in self._active or provider in self._through:
             return
         reason = self._inactive.get(provider, f"is not configured; add [providers.{provider}]")
         raise InvalidRequest(
@@ -157,27 +148,50 @@ def catalog_of(
     engine: Deployment | None,
     pulled: Sequence[Deployment] = (),
     demo: bool = False,
+    today: date | None = None,
 ) -> Catalog:
     """Returns the catalog of a configuration, the embedded engine's model, if it runs, and pulled ones.
 
     In ``demo`` mode the engine's model is all there is: providers and pulled models are not used.
+    ``today`` decides what is deprecated; without it that is the present day in UTC.
     """
     own = [engine] if engine is not None else []
     if demo:
         return Catalog(own, demo=True)
+    today = today or now().date()
     deployments = [
-        _deployment(model, offer, name, provider)
+        deployment_of(model, offer, name, provider, today)
         for name, provider in settings.providers.items()
         if provider.active
         for model, offer in provider.models.items()
     ]
-    inactive = {
-        name: _inactive_because(name, provider)
-        for name, provider in settings.providers.items()
-        if not (provider.active and provider.models)
+    not_configured = {
+        name: lacks_key(name, env_keys=settings.routing.env_keys) for name in known.providers()
     }
+    why = {name: provider.why_not(name) for name, provider in settings.providers.items()}
     return Catalog(
-        [*own, *deployments, *pulled], inactive=inactive, preferred=settings.routing.preferred
+        [*own, *deployments, *pulled],
+        inactive={name: reason for name, reason in (not_configured | why).items() if reason},
+        through=dict(_through(settings, deployments)),
+        preferred=settings.routing.preferred,
+    )
+
+
+def deployment_of(
+    model: str, offer: ModelSettings, name: str, provider: ProviderSettings, today: date
+) -> Deployment:
+    """Returns the deployment of a model at the provider of that name."""
+    gone = offer.deprecated
+    return Deployment(
+        model=model,
+        provider=name,
+        upstream_model=offer.id or model,
+        price=_price(offer),
+        context=offer.context,
+        max_output=offer.max_output,
+        local=provider.local,
+        deprecated=gone if isinstance(gone, bool) else gone <= today,
+        abilities=_abilities(offer),
     )
 
 
@@ -197,17 +211,36 @@ def engine_deployment(
     )
 
 
-def _deployment(
-    model: str, offer: ModelSettings, name: str, provider: ProviderSettings
-) -> Deployment:
-    return Deployment(
-        model=model,
-        provider=name,
-        upstream_model=offer.id or model,
-        price=_price(offer),
-        context=offer.context,
-        max_output=offer.max_output,
-        local=provider.local,
+def _through(
+    settings: Settings, deployments: Sequence[Deployment]
+) -> Iterator[tuple[str, Sequence[Deployment]]]:
+    """Yields each provider that is not configured, and what an active router passes on to it.
+
+    The router takes what the provider charges, so where that is known the price is the provider's.
+    """
+    for slug, router in known.routes().items():
+        at_router = [d for d in deployments if d.provider == router]
+        if at_router and slug not in settings.providers:
+            yield slug, [_passed_on(deployment, slug) for deployment in at_router]
+
+
+def _passed_on(deployment: Deployment, slug: str) -> Deployment:
+    offer = known.offers(slug).get(deployment.model)
+    return msgspec.structs.replace(
+        deployment,
+        upstream_model=f"{deployment.upstream_model}:{slug}",
+        price=_price(offer.settings) if offer else deployment.price,
+        abilities=_abilities(offer.settings) if offer else deployment.abilities,
+    )
+
+
+def _abilities(offer: ModelSettings) -> Abilities:
+    return Abilities(
+        tools=offer.tools,
+        structured=offer.structured,
+        structured_with_tools=offer.structured_with_tools,
+        vision=offer.vision,
+        efforts=offer.efforts,
     )
 
 
@@ -217,13 +250,23 @@ def _price(offer: ModelSettings) -> Price | None:
     return Price(input=offer.input, output=offer.output, cached_input=offer.cached_input)
 
 
-def _inactive_because(name: str, provider: ProviderSettings) -> str:
-    if not provider.enabled:
-        return f"is disabled; set [providers.{name}] enabled = true"
-    if not provider.active:
-        source = provider.api_key_env or provider.api_key_file or "api_key"
-        return f"has no key; set {source}"
-    return f"offers no models; add [providers.{name}.models]"
+def _current(
+    model: str, offers: Sequence[Deployment], wishes: Wishes | None
+) -> Sequence[Deployment]:
+    """Leaves out what is deprecated, unless the request names its provider."""
+    left = [
+        offer
+        for offer in offers
+        if not offer.deprecated or (wishes is not None and wishes.asks_for(offer.provider))
+    ]
+    if not left:
+        pins = _either([f"{_shortened(model)}:{offer.provider}" for offer in offers])
+        raise InvalidRequest(
+            f"'{_shortened(model)}' is deprecated wherever it is offered; it can still be asked for as {pins}",
+            code="no_matching_provider",
+            param="model",
+        )
+    return left
 
 
 def _without_reserve(offers: Sequence[Deployment]) -> Sequence[Deployment]:
