@@ -73,6 +73,7 @@ USAGE = {**chunk({}), "choices": [], "usage": whole({})["usage"]}
 
 def texts(reply):
     """Names the texts of a reply that a server may cut anywhere, with their lengths."""
+    named: list[tuple[str | int, str]]
     named = [(name, reply[name]) for name in ("reasoning", "content") if name in reply]
     named += [(at, arguments) for at, (_, arguments) in enumerate(reply.get("calls", []))]
     return named
@@ -176,7 +177,7 @@ def answer_whole(case, **options):
 
 def answer_streamed(case, chunks, encode=msgspec.json.encode, **options):
     decoder = OpenAIChat().decoder(call(case, stream=True, **options))
-    delivered = []
+    delivered: list[bytes] = []
     try:
         for document in chunks:
             delivered += decoder.decode([encode(document)])
