@@ -37,6 +37,7 @@ from trunkline.providers.base import Provider
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
+from trunkline.providers.repair import is_gpt_oss
 from trunkline.routing import LOCAL, Catalog, Deployment, Relay, catalog_of, engine_deployment
 from trunkline.store import Store, open_store
 from trunkline.transport import Client, Timeouts
@@ -252,6 +253,9 @@ def _http_provider(
         adapter=OpenAIChat(
             key=provider.key.reveal() if provider.key else None,
             reasoning_fields=settings.server.reasoning_fields,
+            gpt_oss=[
+                offer.id or model for model, offer in provider.models.items() if is_gpt_oss(model)
+            ],
         ),
         client=client,
         timeouts=Timeouts(

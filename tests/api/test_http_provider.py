@@ -80,6 +80,36 @@ def test_an_answer_passes(simulator):
     assert completion["usage"]["total_tokens"] == 8
 
 
+def repaired(base_url, asked):
+    """Returns all chunks of the answer, decoded, and what was put right in it."""
+
+    async def run():
+        async with provider(base_url) as sim, sim.open(asked) as reply:
+            chunks = [json.loads(chunk) async for chunks in reply.chunks for chunk in chunks]
+            return chunks, set(reply.repairs)
+
+    return asyncio.run(run())
+
+
+def test_what_gpt_oss_leaves_in_a_stream_is_repaired_and_named(simulator):
+    simulator.play(Script(text="assistantfinalHi there"))
+    chunks, repairs = repaired(simulator.base_url, call("openai/gpt-oss-20b"))
+    assert (text(chunks), repairs) == ("Hi there", {"bare_channels"})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failed_generation_is_a_reply(simulator, stream):
+    generation = '{"name": "ls", "arguments": {}}'
+    fault = {"code": "tool_use_failed", "failed_generation": generation}
+    simulator.play(Script(status=400, body=json.dumps({"error": fault})))
+    tools = [{"type": "function", "function": {"name": "ls"}}]
+    chunks, repairs = repaired(
+        simulator.base_url, call("openai/gpt-oss-20b", stream=stream, tools=tools)
+    )
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert repairs == {"failed_generation"}
+
+
 def test_a_stream_passes_with_its_usage(simulator):
     chunks = ask(simulator.base_url, call())
     assert text(chunks) == "echo: hello there"

@@ -56,6 +56,16 @@ def test_requests_that_run_are_those_that_began_and_have_not_ended():
     assert figures(metrics)["trunkline_requests_running"] == 1
 
 
+def test_repairs_are_counted_by_provider_and_name():
+    metrics = Metrics()
+    metrics.repaired("acme", ("finish_reason", "markers_in_content"))
+    metrics.repaired("acme", ("finish_reason",))
+    found = figures(metrics)
+    labels = 'provider="acme",repair='
+    assert found[f'trunkline_repairs_total{{{labels}"finish_reason"}}'] == 2
+    assert found[f'trunkline_repairs_total{{{labels}"markers_in_content"}}'] == 1
+
+
 def test_the_first_chunk_is_timed_only_where_there_was_one():
     metrics = Metrics()
     ended(metrics, status=200, provider="local", model="m")

@@ -19,6 +19,9 @@ def call(body, *, stream=False):
     return Call(model="up/model", body=fields, stream=stream, request_id="req_1")
 
 
+ANY = call(b'{"model":"m"}')
+
+
 def delta(**fields):
     return chunk([{"index": 0, "delta": fields, "finish_reason": None}])
 
@@ -102,10 +105,10 @@ def test_reasoning_has_the_wanted_names_in_messages_and_deltas(theirs, fields, o
     adapter = OpenAIChat(reasoning_fields=fields)
     message = {"role": "assistant", "content": "x", theirs: "hm"}
     body = {"id": "c", "choices": [{"index": 0, "message": message}], "usage": {"x": 1}}
-    replied = json.loads(adapter.reply(msgspec.json.encode(body)))
+    replied = json.loads(adapter.reply(ANY, msgspec.json.encode(body)).chunks[0])
     wanted = {"role": "assistant", "content": "x", **ours}
     assert replied == {**body, "choices": [{"index": 0, "message": wanted}]}
-    assert list(map(json.loads, adapter.decoder().decode([delta(**{theirs: "hm"})]))) == [
+    assert list(map(json.loads, adapter.decoder(ANY).decode([delta(**{theirs: "hm"})]))) == [
         json.loads(delta(**ours))
     ]
 
@@ -124,7 +127,7 @@ def test_reasoning_has_the_wanted_names_in_messages_and_deltas(theirs, fields, o
 )
 def test_reasoning_is_named_alike_however_the_chunk_is_written(fields, written):
     spaced = json.dumps(json.loads(written), indent=1).encode()
-    decoder = OpenAIChat(reasoning_fields=fields).decoder()
+    decoder = OpenAIChat(reasoning_fields=fields).decoder(ANY)
     _, compactly, spaciously = decoder.decode([delta(content="x"), written, spaced])
     assert json.loads(compactly) == json.loads(spaciously)
 
@@ -140,13 +143,13 @@ def test_reasoning_is_named_alike_however_the_chunk_is_written(fields, written):
     ],
 )
 def test_chunks_that_need_nothing_pass_byte_for_byte(passed):
-    decoder = OpenAIChat().decoder()
+    decoder = OpenAIChat().decoder(ANY)
     first = delta(content="x")
     assert decoder.decode([first, passed]) == [first, passed]
 
 
 def test_a_stream_commits_with_its_first_content_and_delivers_what_was_withheld():
-    decoder = OpenAIChat().decoder()
+    decoder = OpenAIChat().decoder(ANY)
     role, empty, early = delta(role="assistant", content=""), delta(content=None), chunk([])
     assert decoder.decode([early, role]) == []
     assert decoder.decode([empty]) == []
@@ -168,20 +171,20 @@ def test_a_stream_commits_with_its_first_content_and_delivers_what_was_withheld(
     ],
 )
 def test_whatever_says_something_commits(first):
-    assert OpenAIChat().decoder().decode([delta(role="assistant"), first]) == [
+    assert OpenAIChat().decoder(ANY).decode([delta(role="assistant"), first]) == [
         delta(role="assistant"),
         first,
     ]
 
 
 def test_a_provider_that_only_ever_sends_roles_is_not_buffered_without_end():
-    decoder = OpenAIChat().decoder()
+    decoder = OpenAIChat().decoder(ANY)
     delivered = [c for _ in range(100) for c in decoder.decode([delta(role="assistant")])]
     assert len(delivered) == 100
 
 
 def test_chunks_without_content_that_are_too_long_together_fail_and_may_be_tried_elsewhere():
-    decoder = OpenAIChat().decoder()
+    decoder = OpenAIChat().decoder(ANY)
     empty = chunk([{"index": 0, "delta": {"content": ""}}], padding="x" * 400_000)
     assert [(decoder.decode([empty]), decoder.done) for _ in range(3)] == [
         ([], False),
@@ -195,12 +198,12 @@ def test_chunks_without_content_that_are_too_long_together_fail_and_may_be_tried
 
 def test_a_long_first_chunk_with_content_passes():
     long = delta(content="x" * 2_000_000)
-    assert OpenAIChat().decoder().decode([long]) == [long]
+    assert OpenAIChat().decoder(ANY).decode([long]) == [long]
 
 
 @pytest.mark.parametrize("end", [b"[DONE]", b"[DONE] ", b" [DONE]\n"])
 def test_empty_events_and_space_around_chunks_and_done_do_no_harm(end):
-    decoder = OpenAIChat().decoder()
+    decoder = OpenAIChat().decoder(ANY)
     spaced = b" " + delta(content="y") + b" \n"
     assert decoder.decode([b"", delta(content="x"), b" ", spaced]) == [delta(content="x"), spaced]
     assert decoder.decode([FINISH, b"", end]) == [FINISH]
@@ -209,7 +212,7 @@ def test_empty_events_and_space_around_chunks_and_done_do_no_harm(end):
 
 
 def test_a_stream_with_a_finish_reason_needs_no_done():
-    decoder = OpenAIChat().decoder()
+    decoder = OpenAIChat().decoder(ANY)
     decoder.decode([delta(content="x"), FINISH, USAGE])
     assert decoder.flush() == ()
 
@@ -237,7 +240,7 @@ def test_a_stream_with_a_finish_reason_needs_no_done():
     ],
 )
 def test_a_stream_that_did_not_end_well_says_so(payloads, message):
-    decoder = OpenAIChat().decoder()
+    decoder = OpenAIChat().decoder(ANY)
     decoder.decode(payloads)
     with pytest.raises(UpstreamError, match=message) as caught:
         decoder.flush()
@@ -252,7 +255,7 @@ def test_chunks_before_a_late_error_are_delivered():
         delta(content="c"),
     ]
     for cut in range(len(stream) + 1):
-        decoder = OpenAIChat().decoder()
+        decoder = OpenAIChat().decoder(ANY)
         delivered = [*decoder.decode(stream[:cut])]
         if not decoder.done:
             delivered += decoder.decode(stream[cut:])
@@ -266,7 +269,7 @@ def test_chunks_before_a_late_error_are_delivered():
     [{"type": "invalid_request_error", "param": "messages"}, {"code": 400, "param": "messages"}],
 )
 def test_a_late_error_that_is_the_callers_mistake_is_not_tried_elsewhere(fault):
-    decoder = OpenAIChat().decoder()
+    decoder = OpenAIChat().decoder(ANY)
     decoder.decode([msgspec.json.encode({"error": {"message": "no such role", **fault}})])
     with pytest.raises(UpstreamError) as caught:
         decoder.flush()
@@ -295,7 +298,7 @@ def test_a_late_error_that_is_the_callers_mistake_is_not_tried_elsewhere(fault):
 )
 def test_a_reply_that_is_no_completion_fails_and_may_be_tried_elsewhere(body):
     with pytest.raises(UpstreamError) as caught:
-        OpenAIChat().reply(body)
+        OpenAIChat().reply(ANY, body)
     assert caught.value.retryable
 
 
@@ -433,12 +436,12 @@ def test_the_routers_key_is_never_quoted(padding):
     for failure in (error(400, {"error": fault}), late_error(fault)):
         assert (failure.retryable, failure.public) == (False, "no to …")
     with pytest.raises(UpstreamError) as caught:
-        OpenAIChat(key="the-secret-key").reply(msgspec.json.encode({"error": fault}))
+        OpenAIChat(key="the-secret-key").reply(ANY, msgspec.json.encode({"error": fault}))
     assert caught.value.public == "no to …"
 
 
 def late_error(fault):
-    decoder = OpenAIChat(key="the-secret-key").decoder()
+    decoder = OpenAIChat(key="the-secret-key").decoder(ANY)
     decoder.decode([msgspec.json.encode({"error": fault})])
     with pytest.raises(UpstreamError) as caught:
         decoder.flush()

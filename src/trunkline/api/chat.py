@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from trunkline.accounts import Usage as BilledUsage
@@ -132,7 +133,10 @@ class ChatCompletions:
     def _settle(self, run: _Run) -> None:
         """Hands the receipt over; nothing here waits."""
         exchange = run.exchange
+        run.note_repairs()
         self._requests.add(run.receipt())
+        if exchange.repairs and exchange.provider:
+            self._metrics.repaired(exchange.provider, exchange.repairs)
         if run.usage is not None and exchange.provider and exchange.model:
             self._metrics.used(exchange.provider, exchange.model, run.usage)
 
@@ -168,6 +172,13 @@ class _Run:
         self.attempts = tuple(answer.attempts)
         self.exchange.provider = answer.deployment.provider
         self.exchange.model = answer.deployment.model
+
+    def note_repairs(self) -> None:
+        """Notes what was put right, which is known once the reply has ended."""
+        if self._answer is not None and (repairs := tuple(sorted(self._answer.reply.repairs))):
+            self.exchange.repairs = repairs
+            *failed, committed = self.attempts
+            self.attempts = (*failed, msgspec.structs.replace(committed, repairs=repairs))
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         if self._answer is None:

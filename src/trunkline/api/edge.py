@@ -166,6 +166,8 @@ def _log_access(exchange: Exchange) -> None:
         event["stream"] = exchange.stream
     if exchange.first_chunk_s is not None:
         event["first_chunk_ms"] = round(exchange.first_chunk_s * 1000, 1)
+    if exchange.repairs:
+        event["repairs"] = list(exchange.repairs)
     if exchange.error_code is not None:
         event["error"] = exchange.error_code
     log.info("request", **event)

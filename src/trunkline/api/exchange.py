@@ -38,6 +38,7 @@ class Exchange:
     model: str | None = None
     stream: bool = False
     first_chunk_s: float | None = None
+    repairs: tuple[str, ...] = ()
 
     @property
     def caller(self) -> Caller:

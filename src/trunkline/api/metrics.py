@@ -9,6 +9,7 @@ import functools
 import os
 import struct
 import time
+from collections.abc import Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -81,6 +82,14 @@ class Metrics:
                 registry=registry,
             ).labels
         )
+        self._repairs = functools.cache(
+            Counter(
+                "trunkline_repairs",
+                "Replies of gpt-oss in which something was put right",
+                ("provider", "repair"),
+                registry=registry,
+            ).labels
+        )
         self._engine_running = Gauge(
             "trunkline_engine_slots_busy",
             "Completions that the embedded engines are working on",
@@ -127,6 +136,11 @@ class Metrics:
         ):
             if count:
                 self._tokens(provider, model, kind).inc(count)
+
+    def repaired(self, provider: str, repairs: Iterable[str]) -> None:
+        """Something was put right in a reply."""
+        for repair in repairs:
+            self._repairs(provider, repair).inc()
 
     def engine_load(self, model: str, running: int, waiting: int) -> None:
         """Completions run on a model's engine, and requests wait for it."""

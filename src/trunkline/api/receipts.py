@@ -24,13 +24,17 @@ class ReceiptUsage(msgspec.Struct, kw_only=True):
 
 
 class ReceiptAttempt(msgspec.Struct, kw_only=True):
-    """One try at one provider; ``outcome`` is ``committed`` or what happened."""
+    """One try at one provider; ``outcome`` is ``committed`` or what happened.
+
+    ``repairs`` names what was put right in the reply.
+    """
 
     provider: str
     model: str
     outcome: str
     status: int | None
     ms: int
+    repairs: list[str]
 
 
 class Receipt(msgspec.Struct, kw_only=True):

@@ -49,6 +49,8 @@ def _lines(request: Request) -> Iterator[str]:
         status = f" with {attempt.status}" if attempt.status is not None else ""
         label = f"attempt {number}"
         yield f"{label:<12} {attempt.provider}, {attempt.model}: {attempt.outcome}{status} after {attempt.ms} ms"
+        if attempt.repairs:
+            yield f"{'repaired':<12} {', '.join(attempt.repairs)}"
 
 
 def _facts(request: Request) -> dict[str, str]:

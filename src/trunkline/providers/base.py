@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -36,10 +36,19 @@ class Reply:
     ``chunks`` yields lists of JSON documents, those of one network read together: chat completion
     chunks (without SSE framing and without ``[DONE]``) for a stream, else one chat completion.
     It raises UpstreamError if the reply breaks off. For a stream the last chunk with ``usage`` is
-    always asked of the upstream; whether the caller gets it is the edge's affair.
+    always asked of the upstream; whether the caller gets it is the edge's affair. ``repairs`` names
+    what was put right in it, all of it once ``chunks`` has ended.
     """
 
     chunks: AsyncIterator[Sequence[bytes]]
+    repairs: Collection[str] = ()
+
+
+class Whole(NamedTuple):
+    """A reply that came in one piece: one chat completion, or the chunks of a stream."""
+
+    chunks: Sequence[bytes]
+    repairs: Collection[str] = ()
 
 
 class Provider(Protocol):
@@ -65,6 +74,9 @@ class Decoder(Protocol):
     done: bool
     """The stream is over by the dialect's own account: nothing more need be read."""
 
+    repairs: Collection[str]
+    """What was put right so far, by name."""
+
     def decode(self, payloads: Sequence[bytes], /) -> Sequence[bytes]:
         """Turns the SSE payloads of one read into chat chunks.
 
@@ -87,11 +99,15 @@ class Adapter(Protocol):
 
     def request(self, call: Call, /) -> Outgoing: ...
 
-    def reply(self, body: bytes, /) -> bytes:
+    def reply(self, call: Call, body: bytes, /) -> Whole:
         """Turns a whole answer into one chat completion; raises UpstreamError if it is none."""
         ...
 
-    def decoder(self) -> Decoder: ...
+    def decoder(self, call: Call, /) -> Decoder: ...
+
+    def recovered(self, call: Call, status: int, body: bytes, /) -> Whole | None:
+        """Returns the reply that an answer with an error status holds all the same, if it holds one."""
+        ...
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
         """Turns an answer that is not what was asked for into the failure that routing understands."""

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from trunkline.errors import UpstreamError
-from trunkline.providers.base import Adapter, Call, Decoder, Reply
-from trunkline.transport import Client, Incoming, Timeouts
+from trunkline.providers.base import Adapter, Call, Decoder, Reply, Whole
+from trunkline.transport import Client, Timeouts
 from trunkline.wire import sse
 
 _MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -58,25 +58,27 @@ class HTTPProvider:
             timeouts=self._timeouts if call.stream else self._whole_timeouts,
         ) as incoming:
             if not 200 <= incoming.status < 300:
-                raise await self._error(incoming)
+                body = await incoming.head(_MAX_ERROR_BYTES)
+                recovered = self._adapter.recovered(call, incoming.status, body)
+                if recovered is None:
+                    raise self._adapter.error(incoming.status, incoming.headers, body)
+                yield _at_once(recovered)
+                return
             if not call.stream:
                 body = await incoming.read(_MAX_REPLY_BYTES)
-                yield Reply(_once(self._adapter.reply(body)))
+                yield _at_once(self._adapter.reply(call, body))
                 return
             if incoming.headers.get("Content-Type", "").startswith(_NOT_A_STREAM):
-                raise await self._error(incoming)
-            parser, decoder = sse.Parser(), self._adapter.decoder()
+                body = await incoming.head(_MAX_ERROR_BYTES)
+                raise self._adapter.error(incoming.status, incoming.headers, body)
+            parser, decoder = sse.Parser(), self._adapter.decoder(call)
             async with aclosing(incoming.reads()) as reads:
                 first = await _first(reads, parser, decoder)
                 incoming.progressed()
                 async with aclosing(_chunks(first, reads, parser, decoder)) as chunks:
-                    yield Reply(chunks)
+                    yield Reply(chunks, decoder.repairs)
             if decoder.done:
                 await incoming.drain()
-
-    async def _error(self, incoming: Incoming) -> UpstreamError:
-        body = await incoming.head(_MAX_ERROR_BYTES)
-        return self._adapter.error(incoming.status, incoming.headers, body)
 
 
 async def _first(
@@ -104,5 +106,8 @@ async def _chunks(
         yield chunks
 
 
-async def _once(chunk: bytes) -> AsyncGenerator[Sequence[bytes]]:
-    yield (chunk,)
+def _at_once(whole: Whole) -> Reply:
+    async def chunks() -> AsyncGenerator[Sequence[bytes]]:
+        yield whole.chunks
+
+    return Reply(chunks(), whole.repairs)

@@ -7,14 +7,15 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from trunkline.errors import UpstreamError
-from trunkline.providers.base import Call, Outgoing, ReasoningFields
+from trunkline.providers.base import Call, Outgoing, ReasoningFields, Whole
+from trunkline.providers.repair import StreamRepair, is_gpt_oss, recover, repair_reply
 from trunkline.wire.sse import DONE
 
 _TRUE = Raw(b"true")
@@ -30,7 +31,9 @@ _MAX_RETRY_AFTER_S = 86_400.0
 
 _CALLERS_MISTAKES = frozenset({400, 413, 422})
 # What the model did wrong, not the caller, though it comes as a 400.
-_MODELS_MISTAKES = frozenset({"tool_use_failed", "json_validate_failed"})
+_TOOL_USE_FAILED = "tool_use_failed"
+_MODELS_MISTAKES = frozenset({_TOOL_USE_FAILED, "json_validate_failed"})
+_FAILED_GENERATION = frozenset({"failed_generation"})
 
 # A delta of nothing but reasoning. No string can spell it: the quotes in one are escaped.
 _BARE_REASONING = re.compile(rb'"delta":\{"reasoning(?:_content)?":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}')
@@ -50,12 +53,19 @@ class OpenAIChat:
 
     ``reasoning_fields`` says under which names reasoning text reaches the caller, whichever of the
     two the provider uses: ``reasoning`` (gpt-oss, OpenRouter) or ``reasoning_content`` (vLLM).
+    ``gpt_oss`` are the provider's ids of models that are gpt-oss though their ids do not say so:
+    what gpt-oss answers is repaired.
     """
 
     def __init__(
-        self, *, key: str | None = None, reasoning_fields: ReasoningFields = "both"
+        self,
+        *,
+        key: str | None = None,
+        reasoning_fields: ReasoningFields = "both",
+        gpt_oss: Collection[str] = (),
     ) -> None:
         self._key = key
+        self._gpt_oss = frozenset(gpt_oss)
         self._reasoning_fields: ReasoningFields = reasoning_fields
         self._headers = {"Content-Type": "application/json"}
         if key is not None:
@@ -73,7 +83,7 @@ class OpenAIChat:
             body.pop("stream_options", None)
         return Outgoing("/chat/completions", _encode(body), self._headers)
 
-    def reply(self, body: bytes, /) -> bytes:
+    def reply(self, call: Call, body: bytes, /) -> Whole:
         try:
             completion = _decode_object(body)
             _raise_if_error(completion, key=self._key)
@@ -82,17 +92,38 @@ class OpenAIChat:
             if b'"reasoning' in body:
                 named = _renamed(completion, choices, "message", self._reasoning_fields)
         except _NOT_JSON as error:
-            raise UpstreamError(
-                "answered with something that is not a chat completion", retryable=True
-            ) from error
+            raise _not_a_completion() from error
         if not choices:
             raise UpstreamError("answered without choices", retryable=True)
         if not all(bytes(choice.get("message", b"")).startswith(b"{") for choice in choices):
             raise UpstreamError("answered with a choice without a message", retryable=True)
-        return named or body
+        if not self._is_gpt_oss(call):
+            return Whole((named or body,))
+        try:
+            repaired = repair_reply(
+                call, completion, choices, reasoning_names=_wanted(self._reasoning_fields)
+            )
+        except _NOT_JSON as error:
+            raise _not_a_completion() from error
+        return Whole((repaired.document or named or body,), repaired.repairs)
 
-    def decoder(self) -> ChatDecoder:
-        return ChatDecoder(reasoning_fields=self._reasoning_fields, key=self._key)
+    def decoder(self, call: Call, /) -> ChatDecoder:
+        repair = None
+        if self._is_gpt_oss(call):
+            repair = StreamRepair(call, reasoning_names=_wanted(self._reasoning_fields))
+        return ChatDecoder(
+            call, reasoning_fields=self._reasoning_fields, key=self._key, repair=repair
+        )
+
+    def recovered(self, call: Call, status: int, body: bytes, /) -> Whole | None:
+        """Reads the call in a ``failed_generation``: what the provider's own reader gave up on."""
+        if status != 400 or not self._is_gpt_oss(call):
+            return None
+        chunks = _recovered(call, body)
+        return None if chunks is None else Whole(chunks, _FAILED_GENERATION)
+
+    def _is_gpt_oss(self, call: Call) -> bool:
+        return call.model in self._gpt_oss or is_gpt_oss(call.model)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
         fault = _fault(body, key=self._key)
@@ -122,8 +153,18 @@ class OpenAIChat:
 class ChatDecoder:
     """Passes chat chunks through and looks only into those that may need it."""
 
-    def __init__(self, *, reasoning_fields: ReasoningFields, key: str | None = None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        reasoning_fields: ReasoningFields,
+        key: str | None = None,
+        repair: StreamRepair | None = None,
+    ) -> None:
         self.done = False
+        self.repairs: Collection[str] = () if repair is None else repair.repairs
+        self._call = call
+        self._repair = repair
         self._key = key  # which no error may quote
         self._reasoning_fields: ReasoningFields = reasoning_fields
         self._committed = False
@@ -135,6 +176,7 @@ class ChatDecoder:
 
     def decode(self, payloads: Sequence[bytes], /) -> Sequence[bytes]:
         chunks: list[bytes] = []
+        out: list[bytes] = []
         try:
             for payload in payloads:
                 # The braces are all that is checked of a chunk that nothing else needs decoded.
@@ -143,21 +185,57 @@ class ChatDecoder:
                 elif (stripped := payload.strip()) == DONE:
                     self.done = True
                     break
+                elif self._repair is not None and b'"failed_generation"' in payload:
+                    out, chunks = self._through(chunks), []
+                    chunks = self._late_call(self._repair, payload)
                 elif stripped:
                     chunks.append(self._looked_into(payload))
         except UpstreamError as error:
             self._fail(error)  # by flush, so that the chunks before it are delivered first
-        self._recent.extend(chunks)
+        chunks = [*out, *self._through(chunks)] if out else self._through(chunks)
         return chunks if self._committed else self._until_commit(chunks)
 
     def flush(self) -> Sequence[bytes]:
         if self._failure is not None:
             raise self._failure
-        if not (self.done or any(map(_FINISHED.search, self._recent))):
+        finished = any(map(_FINISHED.search, self._recent))
+        if not (self.done or finished):
             raise UpstreamError("broke off its stream", retryable=True)
+        rest: Sequence[bytes] = ()
+        if self._repair is not None:
+            last = self._recent[-1] if self._recent else None
+            rest = self._repair.flush(last, finished=finished)
+            if not self._committed:
+                rest = self._until_commit([*rest])
         if not self._committed:
             raise UpstreamError("sent a stream without content", retryable=True)
-        return ()
+        return rest
+
+    def _late_call(self, repair: StreamRepair, payload: bytes) -> list[bytes]:
+        """Reads the call in an error that comes after the status, if no content came before it."""
+        chunks = _recovered(self._call, payload) if repair.waiting else None
+        if chunks is None:
+            return [self._looked_into(payload)]
+        repair.repairs.update(_FAILED_GENERATION)
+        self.done = True
+        return chunks
+
+    def _through(self, chunks: list[bytes]) -> list[bytes]:
+        self._recent.extend(chunks)
+        if self._repair is None or self._repair.passes(b"".join(chunks)):
+            return chunks
+        return self._repaired(self._repair, chunks)
+
+    def _repaired(self, repair: StreamRepair, chunks: Sequence[bytes]) -> list[bytes]:
+        out: list[bytes] = []
+        try:
+            for chunk in chunks:
+                out += repair.feed(chunk)
+        except UpstreamError as error:
+            self._fail(error)
+        except _NOT_JSON:
+            self._fail(_not_a_chunk())
+        return out
 
     def _named(self, payload: bytes) -> bytes:
         """Gives reasoning its wanted names; where a delta holds nothing else, without decoding."""
@@ -201,6 +279,18 @@ class ChatDecoder:
         self._failure = error
 
 
+def _recovered(call: Call, body: bytes) -> list[bytes] | None:
+    try:
+        document = _decode_any(body)
+    except _NOT_JSON:
+        return None
+    error = document.get("error") if isinstance(document, dict) else None
+    if not isinstance(error, dict) or error.get("code") != _TOOL_USE_FAILED:
+        return None
+    generation = error.get("failed_generation")
+    return recover(call, generation) if isinstance(generation, str) else None
+
+
 def _commits(chunk: bytes) -> bool:
     try:
         choices = _decode_objects(_decode_object(chunk).get("choices", b"[]"))
@@ -212,6 +302,10 @@ def _commits(chunk: bytes) -> bool:
         for delta in deltas
         for name, value in delta.items()
     )
+
+
+def _not_a_completion() -> UpstreamError:
+    return UpstreamError("answered with something that is not a chat completion", retryable=True)
 
 
 def _not_a_chunk() -> UpstreamError:

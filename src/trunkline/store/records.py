@@ -39,7 +39,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at one deployment: ``outcome`` is a word such as ``committed``, ``failed`` or ``timed_out``.
 
     ``model`` is the provider's own id; ``status`` its HTTP status, if it came to one; ``ms`` how
-    long the attempt took to commit or to fail.
+    long the attempt took to commit or to fail; ``repairs`` names what was put right in its reply.
     """
 
     provider: str
@@ -47,6 +47,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
     status: int | None = None
     ms: int
+    repairs: tuple[str, ...] = ()
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
