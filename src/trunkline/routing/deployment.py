@@ -10,6 +10,18 @@ LOCAL = "local"
 """The embedded engine's name among the providers, and the policy that keeps to one's own machines."""
 
 
+class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment can do; None where it is not known."""
+
+    tools: bool | None = None
+    structured: bool | None = None
+    """Replies that follow a JSON schema."""
+    structured_with_tools: bool | None = None
+    vision: bool | None = None
+    efforts: tuple[str, ...] | None = None
+    """The values of `reasoning_effort` that it takes."""
+
+
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """A model at a provider. ``price`` is None where the list price is unknown."""
 
@@ -26,3 +38,4 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """On a machine of one's own: what the `local` policy keeps to."""
     reserve: bool = False
     """Asked only if it is asked for (`:local`), or if nobody else offers the model."""
+    abilities: Abilities | None = None
