@@ -106,7 +106,7 @@ class OpenAIChat:
                 public=fault.message or f"the provider refused the request with status {status}",
                 code=_code(fault),
                 param=fault.param,
-                limit=_is_limit(fault, status),
+                limit=_is_limit(fault),
             )
         public = _in_words(status)
         return UpstreamError(
@@ -293,15 +293,13 @@ def _late_error(fault: _Fault) -> UpstreamError:
         public=fault.message if callers and fault.message else "reported an error in its reply",
         code=_code(fault),
         param=fault.param,
-        limit=callers and _is_limit(fault, fault.status),
+        limit=callers and _is_limit(fault),
     )
 
 
-def _is_limit(fault: _Fault, status: int | None) -> bool:
+def _is_limit(fault: _Fault) -> bool:
     """Tells what is beyond this provider from what nobody would serve."""
-    return status == 413 or any(
-        text and _LIMITS.search(text) for text in (fault.message, _code(fault))
-    )
+    return any(text and _LIMITS.search(text) for text in (fault.message, _code(fault)))
 
 
 def _not_the_callers(fault: _Fault) -> bool:
