@@ -16,7 +16,7 @@ from trunkline.routing import replay
 from trunkline.store import Decision
 
 MODEL = "sim/echo"
-SLOW = Script(delay_s=0.3)
+SLOW = Script(delay_s=1.0)
 
 _CONFIG = """
 [engine]
@@ -64,14 +64,14 @@ def test_the_fastest_is_left_when_it_becomes_slow_and_taken_again_when_it_recove
     router: Serving, two: tuple[Simulator, Simulator]
 ) -> None:
     a, b = two
-    b.play(Script(delay_s=0.1))
+    b.play(Script(delay_s=0.2))
     assert who(chat(router, question(model="sim/twin:b"))) == "b"  # measured, and slower
     for _ in range(3):
         who(chat(router, question(model="sim/twin:a")))
     assert who(chat(router, question(model="sim/twin"))) == "a"
 
     a.play(*[SLOW] * 30)
-    b.play(*[Script(delay_s=0.05)] * 30)
+    b.play(*[Script(delay_s=0.1)] * 30)
     answered = [who(chat(router, question(model="sim/twin"))) for _ in range(20)]
     assert answered[-1] == "b"
 

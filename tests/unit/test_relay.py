@@ -381,7 +381,7 @@ def test_an_answer_is_measured():
     desk.providers["a"].takes_s = 0.5
     desk.ask(tokens=100)
     condition = desk.condition("a")
-    assert (condition.first_token_s, condition.tokens_per_s) == (0.5, pytest.approx(1000.0))
+    assert (condition.first_token_s, condition.tokens_per_s) == pytest.approx((0.5, 1000.0))
 
 
 def test_attempts_and_failovers_are_told():

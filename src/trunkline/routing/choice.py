@@ -15,7 +15,7 @@ from trunkline.errors import InvalidRequest
 from trunkline.routing import policy
 from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import Deployment
-from trunkline.routing.health import DeploymentHealth
+from trunkline.routing.health import Condition, DeploymentHealth
 from trunkline.routing.needs import needs_of
 from trunkline.routing.policy import NO_WISHES, Wishes
 from trunkline.routing.sticky import Sticky, conversation_of
@@ -27,6 +27,7 @@ CheapestBy = Literal["blend", "output"]
 
 _PINNED = "pinned"
 _MEASURED = ("throughput", "latency")
+_SORTS = {"fastest": "throughput", "cheapest": "price"}
 
 
 class Chooser:
@@ -50,6 +51,7 @@ class Chooser:
         self._explore = explore
         self._cheapest_by: CheapestBy = cheapest_by
         self._draw = draw
+        self._last: dict[tuple[str, str], tuple[Condition, Candidate]] = {}
 
     def choose(self, plan: Plan, request: ChatRequest, *, wishes: Wishes, account_id: str) -> Plan:
         """Returns the plan with its deployments in the order to be tried, and its decision.
@@ -59,10 +61,12 @@ class Chooser:
         """
         offers = plan.deployments
         removed = _removed(offers, request, wishes=wishes, pinned=plan.pinned)
-        conversation = conversation_of(request, account_id=account_id, model=plan.model)
+        conversation = None
+        if len(offers) > 1 or plan.pinned:
+            conversation = conversation_of(request, account_id=account_id, model=plan.model)
         name = _PINNED if plan.pinned else plan.suffix or "fastest"
-        measured = _sort(name, wishes.sort) in _MEASURED and not wishes.order and len(offers) > 1
-        sticky = self._sticky.provider(conversation) if measured else None
+        measured = len(offers) > 1 and _sort(name, wishes.sort) in _MEASURED and not wishes.order
+        sticky = self._sticky.provider(conversation) if conversation and measured else None
         draw = self._draw() if measured and sticky is None else None
         decision = Decision(
             policy=name,
@@ -93,18 +97,31 @@ class Chooser:
         self._sticky.answered(plan.conversation, deployment.provider)
 
     def _candidate(self, deployment: Deployment, removed: str | None) -> Candidate:
-        condition, price = self._health.of(deployment), deployment.price
-        return Candidate(
-            provider=deployment.provider,
-            removed=removed,
-            input=price.input if price else None,
-            output=price.output if price else None,
-            tokens_per_s=_rounded(condition.tokens_per_s, 1),
-            first_token_s=_rounded(condition.first_token_s, 4),
-            slowed=condition.slowed,
-            failures=condition.failures,
-            cooling_s=_rounded(condition.cooling_s, 1),
-        )
+        """Returns the candidate, made anew only if the deployment's condition has changed."""
+        condition = self._health.of(deployment)
+        if removed is not None:
+            return _candidate(deployment, condition, removed)
+        key = (deployment.model, deployment.provider)
+        last, candidate = self._last.get(key, (None, None))
+        if candidate is None or last is not condition:
+            candidate = _candidate(deployment, condition, None)
+            self._last[key] = (condition, candidate)
+        return candidate
+
+
+def _candidate(deployment: Deployment, condition: Condition, removed: str | None) -> Candidate:
+    price = deployment.price
+    return Candidate(
+        provider=deployment.provider,
+        removed=removed,
+        input=price.input if price else None,
+        output=price.output if price else None,
+        tokens_per_s=_rounded(condition.tokens_per_s, 1),
+        first_token_s=_rounded(condition.first_token_s, 4),
+        slowed=condition.slowed,
+        failures=condition.failures,
+        cooling_s=_rounded(condition.cooling_s, 1),
+    )
 
 
 def replay(decision: Decision) -> tuple[str, ...]:
@@ -136,7 +153,7 @@ def _sort(policy_name: str, sort: str | None) -> str | None:
     """Returns by what candidates are sorted; None keeps the order that the policy began with."""
     if sort is not None:
         return sort
-    return {"fastest": "throughput", "cheapest": "price"}.get(policy_name)
+    return _SORTS.get(policy_name)
 
 
 def _sorted(decision: Decision, order: list[int]) -> list[int]:
@@ -151,15 +168,16 @@ def _sorted(decision: Decision, order: list[int]) -> list[int]:
             key = policy.by_latency
         case _:
             return order
-    order = sorted(order, key=lambda place: key(candidates[place]))
+    order = sorted(order, key=[key(candidate) for candidate in candidates].__getitem__)
     return _slowed_after_unmeasured(candidates, order) if key is policy.by_throughput else order
 
 
 def _slowed_after_unmeasured(candidates: Sequence[Candidate], order: list[int]) -> list[int]:
     """Lets those whose speed is not known go before the first that is much slower than it was."""
-    slow = next((at for at, place in enumerate(order) if candidates[place].slowed), None)
-    if slow is None:
+    slowed = [place for place in order if candidates[place].slowed]
+    if not slowed:
         return order
+    slow = order.index(slowed[0])
     unknown = [place for place in order if candidates[place].tokens_per_s is None]
     known = [place for place in order[slow:] if candidates[place].tokens_per_s is not None]
     return [*order[:slow], *unknown, *known]

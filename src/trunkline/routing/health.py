@@ -5,6 +5,7 @@ Each worker keeps its own. Nothing here waits: one event loop owns it.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ _JITTER = 0.25  # the share by which a cool-down is prolonged at most, so that w
 _TRIAL_S = 1.0  # what others are told to wait while one request tries it
 _MOST = 5.0  # observations that an average remembers, so that a change shows within few requests
 _MIN_TOKENS = 2
+_LEAST = 1e-6  # of a speed or a time: the logarithm of nothing is not a number
+_HALF = math.log(2)
 _BURST = 0.1  # the share of its time that a stream must spread its tokens over
 
 log = get_logger()
@@ -46,17 +49,18 @@ class DeploymentHealth:
         self._known: dict[tuple[str, str], _Known] = {}
 
     def of(self, deployment: Deployment) -> Condition:
-        """Returns how a deployment stands at this moment."""
+        """Returns how a deployment stands at this moment: the same object while nothing changes."""
         known = self._known.get((deployment.model, deployment.provider))
         if known is None:
             return _UNKNOWN
-        return Condition(
-            tokens_per_s=known.tokens_per_s.value,
-            first_token_s=known.first_token_s.value,
-            slowed=known.tokens_per_s.fallen,
-            failures=known.failures,
-            cooling_s=known.cooling_s(self.clock()) if known.until is not None else None,
-        )
+        condition = known.condition
+        if condition is None or known.until is not None:
+            cooling_s = None if known.until is None else known.cooling_s(self.clock())
+            speed = known.tokens_per_s
+            first_s = known.first_token_s.value
+            condition = Condition(speed.value, first_s, speed.fallen, known.failures, cooling_s)
+            known.condition = condition
+        return condition
 
     def admit(self, deployment: Deployment) -> Admission | None:
         """Returns leave to ask a deployment, None while it cools down or another request tries it.
@@ -145,7 +149,7 @@ class Admission:
         if stream:
             self.committed_at = now
             self._known.first_token_s.add(now - self.started_at, now)
-        self._known.until = None
+        self._known.until = self._known.condition = None
         self.left()
 
     def ended(self, tokens: int | None, *, held_up_s: float = 0.0) -> None:
@@ -156,6 +160,7 @@ class Admission:
         """
         known, now = self._known, self._health.clock()
         known.failures = 0
+        known.condition = None
         if tokens is None or tokens < _MIN_TOKENS:
             return
         whole_s, after_first_s = now - self.started_at, now - self.committed_at
@@ -175,6 +180,7 @@ class Admission:
             known.until = max(known.until, self._health.clock() + wait_s)
             return
         known.failures += 1
+        known.condition = None
         self._health._cool(self._deployment, known, wait_s)
         self.left()
 
@@ -185,9 +191,12 @@ class Admission:
 
 
 class _Known:
-    """``until`` is when the cool-down ends, None if there is none; ``trial``, that one request tries."""
+    """``until`` is when the cool-down ends, None if there is none; ``trial``, that one request tries.
 
-    __slots__ = ("failures", "first_token_s", "tokens_per_s", "trial", "until")
+    ``condition`` is what was last said of all this, None if something has changed.
+    """
+
+    __slots__ = ("condition", "failures", "first_token_s", "tokens_per_s", "trial", "until")
 
     def __init__(self, half_life_s: float) -> None:
         self.tokens_per_s = Average(half_life_s)
@@ -195,6 +204,7 @@ class _Known:
         self.failures = 0
         self.until: float | None = None
         self.trial = False
+        self.condition: Condition | None = None
 
     def cooling_s(self, now: float) -> float | None:
         """Returns the seconds until somebody may be sent there, None if that is now."""
@@ -206,27 +216,37 @@ class _Known:
 
 
 class Average:
-    """An average in which an observation counts half after ``half_life_s``, and of the last few at most."""
+    """A mean in which an observation counts half after ``half_life_s``, and of the last few at most.
 
-    __slots__ = ("_at", "_half_life_s", "_usual", "_weight", "value")
+    It is the geometric one: ten times faster and ten times slower weigh the same, so that neither a
+    fast past nor a slow one outweighs several observations of the present.
+    """
+
+    __slots__ = ("_at", "_half_life_s", "_log", "_usual", "_weight")
 
     def __init__(self, half_life_s: float) -> None:
-        self.value: float | None = None
         self._half_life_s = half_life_s
+        self._log = 0.0
+        self._usual = -math.inf
         self._weight = 0.0
-        self._usual = 0.0
         self._at = 0.0
+
+    @property
+    def value(self) -> float | None:
+        """The mean, None before the first observation."""
+        return math.exp(self._log) if self._weight else None
 
     @property
     def fallen(self) -> bool:
         """Whether it is less than half of what it was until recently."""
-        return self.value is not None and self.value < 0.5 * self._usual
+        return self._log < self._usual - _HALF
 
     def add(self, observed: float, now: float) -> None:
         """Takes in what was observed at this moment."""
         aged = 0.5 ** (max(now - self._at, 0.0) / self._half_life_s)
         self._at = now
+        began = not self._weight
         self._weight = min(aged * self._weight + 1.0, _MOST)
-        value = self.value or 0.0
-        self.value = value = value + (observed - value) / self._weight
-        self._usual = max(value, value + (self._usual - value) * aged)
+        self._log += (math.log(max(observed, _LEAST)) - self._log) / self._weight
+        usual = self._log if began else self._log + (self._usual - self._log) * aged
+        self._usual = max(self._log, usual)
