@@ -110,7 +110,7 @@ def _grow(
         place = child
 
 
-def _slipped(random: Random, completion: Sequence[int]) -> tuple[list[int], int]:
+def _slipped(random: Random, completion: list[int]) -> tuple[list[int], int]:
     """Returns a completion in which a piece is repeated, and where it goes on aright."""
     end = random.randint(1, len(completion) - 1)
     piece = completion[max(0, end - random.choice((1, 1, 2, 3, 4))) : end]

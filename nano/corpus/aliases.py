@@ -7,6 +7,7 @@ reads what it says, and impossible for who remembers it.
 from __future__ import annotations
 
 import re
+from functools import partial
 from random import Random
 
 from nano.corpus import words
@@ -39,12 +40,8 @@ class Aliases:
         """Returns a text with other words, also where they name a slot."""
         for word, alias in self._by_word.items():
             if word != alias:
-                text = re.sub(
-                    rf"\b{re.escape(word)}(e?s)?\b",
-                    lambda match, alias=alias: _like(match[0], alias) + (match[1] or ""),
-                    text,
-                    flags=re.IGNORECASE,
-                )
+                pattern = rf"\b{re.escape(word)}(e?s)?\b"
+                text = re.sub(pattern, partial(_other, alias), text, flags=re.IGNORECASE)
         return text
 
     def around_slots(self, text: str) -> str:
@@ -73,5 +70,6 @@ def _singular(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
 
 
-def _like(word: str, alias: str) -> str:
-    return alias.capitalize() if word[:1].isupper() else alias
+def _other(alias: str, match: re.Match[str]) -> str:
+    ending = match[1] or ""
+    return (alias.capitalize() if match[0][:1].isupper() else alias) + ending

@@ -38,7 +38,17 @@ from trunkline.providers.http import HTTPProvider
 from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
 from trunkline.providers.repair import is_gpt_oss
-from trunkline.routing import LOCAL, Catalog, Deployment, Relay, catalog_of, engine_deployment
+from trunkline.routing import (
+    LOCAL,
+    Catalog,
+    Chooser,
+    Deployment,
+    DeploymentHealth,
+    Relay,
+    Sticky,
+    catalog_of,
+    engine_deployment,
+)
 from trunkline.store import Store, open_store
 from trunkline.transport import Client, Timeouts
 
@@ -195,9 +205,23 @@ async def open_app(
             pulled=[_offer(setup, model) for model in served if model is not setup.model],
             demo=setup.demo,
         )
-        relay = Relay(providers=providers)
+        routing = settings.routing
+        health = DeploymentHealth(half_life_s=routing.half_life_s, on_cooling=metrics.cooling_down)
+        chooser = Chooser(
+            health=health,
+            sticky=Sticky(),
+            explore=routing.explore,
+            cheapest_by=routing.cheapest_by,
+        )
+        relay = Relay(
+            providers=providers,
+            health=health,
+            request_timeout_s=routing.request_timeout_s,
+            on_attempt=metrics.attempted,
+            on_failover=metrics.failed_over,
+        )
         main = engines.get(setup.model.card.name) if setup.model else None
-        yield App(_edge(setup, store, catalog, relay, metrics, main), catalog, store)
+        yield App(_edge(setup, store, catalog, chooser, relay, metrics, main), catalog, store)
 
 
 async def _local_provider(
@@ -272,6 +296,7 @@ def _edge(
     setup: Setup,
     store: Store,
     catalog: Catalog,
+    chooser: Chooser,
     relay: Relay,
     metrics: Metrics,
     engine: Access | None,
@@ -281,6 +306,7 @@ def _edge(
     endpoints = Endpoints(
         chat=ChatCompletions(
             catalog=catalog,
+            chooser=chooser,
             relay=relay,
             requests=store.requests,
             metrics=metrics,

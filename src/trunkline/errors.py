@@ -15,6 +15,7 @@
     │   ├── MethodNotAllowed       405
     │   ├── RequestTooLarge        413
     │   ├── EngineOverloaded       429, with Retry-After
+    │   ├── ProvidersCoolingDown   429, with Retry-After
     │   ├── UpstreamFailed         502
     │   ├── EngineUnavailable      503
     │   ├── ServerStopping         503
@@ -160,6 +161,14 @@ class EngineOverloaded(APIError):
     code = "engine_overloaded"
 
 
+class ProvidersCoolingDown(APIError):
+    """every provider is cooling down after failures; try again shortly"""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "providers_cooling_down"
+
+
 class UpstreamFailed(APIError):
     """every attempt failed"""
 
@@ -206,7 +215,7 @@ class UpstreamError(TrunklineError):
     ``message`` may quote the upstream, and so a prompt: it is for the developer's eye and never
     logged. ``public`` is what a caller may read: our words or, for a caller's own mistake
     (``status`` 400 to 499, not ``retryable``), the provider's sentence. ``timed_out`` tells a
-    deadline from another failure.
+    deadline from another failure, ``limit`` such a mistake that another provider may not see as one.
     """
 
     def __init__(
@@ -220,6 +229,7 @@ class UpstreamError(TrunklineError):
         param: str | None = None,
         timed_out: bool = False,
         retry_after_s: float | None = None,
+        limit: bool = False,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
@@ -229,6 +239,7 @@ class UpstreamError(TrunklineError):
         self.param = param
         self.timed_out = timed_out
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
     @property
     def outcome(self) -> str:

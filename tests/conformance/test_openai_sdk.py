@@ -452,7 +452,7 @@ def test_what_the_engine_cannot_serve_is_a_bad_request_error(client):
 
 def test_a_failing_provider_is_an_internal_server_error(client, simulator):
     with pytest.raises(openai.InternalServerError) as caught:
-        client.chat.completions.create(model="sim/error-500", messages=ASK)
+        client.chat.completions.create(model="sim/error-500:sim", messages=ASK)
     assert (caught.value.status_code, caught.value.code) == (502, "upstream_failed")
 
 
@@ -481,7 +481,7 @@ def broken(stream: openai.Stream) -> tuple[list, openai.APIError]:
     raise AssertionError(f"the stream ended well: {reasons}")
 
 
-@pytest.mark.parametrize("name", ["sim/late-error-3", "sim/cut-3"])
+@pytest.mark.parametrize("name", ["sim/late-error-3:sim", "sim/cut-3:sim"])
 def test_a_provider_that_breaks_a_stream_raises_after_its_chunks(client, simulator, name):
     reasons, error = broken(client.chat.completions.create(model=name, messages=ASK, stream=True))
     assert (reasons, error.code) == ([None] * 3, "upstream_failed")

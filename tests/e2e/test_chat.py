@@ -286,9 +286,9 @@ def test_ctrl_c_at_the_prompt_drops_the_line_and_hints_how_to_leave(
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("sim/error-500", "sim"),
-        ("sim/late-error-3", "the reply broke off"),
-        ("sim/cut-3", "the reply broke off"),
+        ("sim/error-500:sim", "sim"),
+        ("sim/late-error-3:sim", "the reply broke off"),
+        ("sim/cut-3:sim", "the reply broke off"),
     ],
 )
 def test_a_failure_is_told_on_a_red_line_and_the_chat_goes_on(

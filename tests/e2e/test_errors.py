@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import Answer, ask, chat, long_question, question, streaming
+from tests.e2e.client import Answer, ask, chat, long_question, question, receipt, streaming
 from tests.e2e.wire import connected, received
 from tests.serving import ECHO, NANO, Serving, running, simulated_provider
 from tests.simulator import Script, Simulator
@@ -19,6 +19,8 @@ from tests.simulator.script import error
 DEEP = 100_000
 BODY_LIMIT = 1_000_000
 OTHER = "sim/other"  # at both providers, so that there are two attempts
+# Of each test that lets them fail its own, so that none is left alone because of the others.
+FAILING = [f"sim/failing-{number}" for number in range(7)]
 
 _CONFIG = f"""
 [server]
@@ -27,6 +29,7 @@ max_body_bytes = {BODY_LIMIT}
 slots = 1
 queue = 0
 [routing]
+explore = 0
 first_chunk_timeout_s = 0.5
 total_timeout_s = 1.0
 [providers.off]
@@ -44,8 +47,8 @@ def router(running_simulator: Simulator) -> Iterator[Serving]:
     url = running_simulator.base_url
     config = (
         _CONFIG
-        + simulated_provider(url, ECHO, OTHER)
-        + simulated_provider(url, OTHER, name="second")
+        + simulated_provider(url, ECHO, OTHER, *FAILING)
+        + simulated_provider(url, OTHER, *FAILING, name="second")
     )
     with running(config=config) as serving:
         yield serving
@@ -321,13 +324,13 @@ def test_a_full_queue_is_429_with_retry_after(router: Serving) -> None:
     assert int(answer.headers["retry-after"]) >= 1
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("model", "stream"), [(FAILING[0], False), (FAILING[1], True)])
 def test_when_every_attempt_failed_each_is_listed(
-    router: Serving, simulator: Simulator, stream: bool
+    router: Serving, simulator: Simulator, model: str, stream: bool
 ) -> None:
     simulator.play(error(500), error(429, Retry_After="7"))
 
-    answer = chat(router, question(model=OTHER, stream=stream))
+    answer = chat(router, question(model=model, stream=stream))
 
     message = refused(answer, 502, "upstream_failed", None)
     assert "sim failed with status 500" in message
@@ -335,14 +338,14 @@ def test_when_every_attempt_failed_each_is_listed(
     assert answer.headers["retry-after"] == "7"
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("model", "stream"), [(FAILING[2], False), (FAILING[3], True)])
 def test_when_every_attempt_timed_out_it_is_504(
-    router: Serving, simulator: Simulator, stream: bool
+    router: Serving, simulator: Simulator, model: str, stream: bool
 ) -> None:
     simulator.play(Script(silent=True), Script(silent=True))
 
     message = refused(
-        chat(router, question(model=OTHER, stream=stream)), 504, "upstream_timeout", None
+        chat(router, question(model=model, stream=stream)), 504, "upstream_timeout", None
     )
 
     assert "sim " in message
@@ -361,12 +364,41 @@ def test_a_callers_own_mistake_passes_with_its_status_and_is_not_tried_again(
     assert len(simulator.seen) == 1
 
 
+def test_while_all_cool_down_it_is_429_with_retry_after_but_a_pinned_request_is_tried(
+    router: Serving, simulator: Simulator
+) -> None:
+    simulator.play(*[error(429, Retry_After="30")] * 2)
+    assert chat(router, question(model=FAILING[5])).status == 502
+
+    answer = chat(router, question(model=FAILING[5]))
+    told = receipt(router, answer.headers["x-request-id"])
+
+    message = refused(answer, 429, "providers_cooling_down", None)
+    assert answer.error["type"] == "rate_limit_error"
+    assert 1 <= int(answer.headers["retry-after"]) <= 30
+    assert "sim for " in message
+    assert "second for " in message
+    assert [each["cooling_s"] > 20 for each in told["decision"]["candidates"]] == [True, True]
+    assert told["decision"]["plan"] == told["attempts"] == []
+    assert len(simulator.seen) == 2
+    assert chat(router, question(model=f"{FAILING[5]}:sim")).status == 200
+
+
+def test_a_limit_of_one_providers_own_is_no_mistake_while_another_may_serve_it(
+    router: Serving, simulator: Simulator
+) -> None:
+    simulator.play(error(400, message="tools are not supported by this model"))
+
+    assert chat(router, question(model=FAILING[6])).status == 200
+    assert len(simulator.seen) == 2
+
+
 def test_a_stream_that_breaks_ends_with_one_error_event(
     router: Serving, simulator: Simulator
 ) -> None:
     simulator.play(Script(cut_after=3))
 
-    with streaming(router, question(model=OTHER)) as stream:
+    with streaming(router, question(model=FAILING[4])) as stream:
         *_, last = events = stream.events()
 
     assert len(events) == 4

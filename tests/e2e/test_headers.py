@@ -16,6 +16,8 @@ from tests.simulator import Script, Simulator
 from tests.simulator.script import error
 
 UNPRICED = "sim/unpriced"
+FIRST = f"{ECHO}:preferred"
+"""Asks ``first``, and then ``second``, however fast they are."""
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +86,10 @@ def test_an_answer_names_who_answered_with_what_after_how_many_attempts(
 def test_an_attempt_that_failed_is_counted_and_the_receipt_names_it(
     router: Serving, simulator: Simulator, stream: bool
 ) -> None:
+    assert chat(router, question(model=FIRST)).status == 200
     simulator.play(error(503))
 
-    headers = chat(router, question(model=ECHO, stream=stream)).headers
+    headers = chat(router, question(model=FIRST, stream=stream)).headers
     told = receipt(router, headers["x-request-id"])
 
     assert headers["x-trunkline-provider"] == "second"
@@ -99,8 +102,9 @@ def test_an_attempt_that_failed_is_counted_and_the_receipt_names_it(
 def test_an_error_before_anybody_answered_names_nobody(
     router: Serving, simulator: Simulator
 ) -> None:
+    assert chat(router, question(model=FIRST)).status == 200
     simulator.play(error(500), error(500))
-    answer = chat(router, question(model=ECHO))
+    answer = chat(router, question(model=FIRST))
     told = receipt(router, answer.headers["x-request-id"])
 
     assert answer.status == 502
@@ -189,14 +193,19 @@ def test_a_receipt_tells_what_the_answer_told(router: Serving, model: str, strea
 
 
 def test_trunkline_explain_shows_the_same_receipt(router: Serving) -> None:
-    answer = chat(router, question(model=ECHO))
+    answer = chat(router, question(model=FIRST))
     request_id = answer.headers["x-request-id"]
     receipt(router, request_id)
     shown = run("explain", request_id, home=router.home)
     as_json = json.loads(run("explain", request_id, "--json", home=router.home).stdout)
 
     assert shown.returncode == 0
-    for told in (request_id, ECHO, "first", f"{answer.headers['x-trunkline-cost-usd']} USD"):
+    for told in (
+        request_id,
+        FIRST,
+        "choice       preferred: first, second",
+        f"{answer.headers['x-trunkline-cost-usd']} USD",
+    ):
         assert told in shown.stdout
     assert (as_json["id"], as_json["provider"]) == (request_id, "first")
 
@@ -219,8 +228,9 @@ def test_another_accounts_receipt_is_answered_like_one_that_never_was(router: Se
 def test_a_stream_that_broke_has_a_receipt_that_says_so(
     router: Serving, simulator: Simulator
 ) -> None:
+    assert chat(router, question(model=FIRST)).status == 200
     simulator.play(Script(cut_after=3))
-    with streaming(router, question(model=ECHO)) as stream:
+    with streaming(router, question(model=FIRST)) as stream:
         stream.events()
         told = receipt(router, stream.headers["x-request-id"])
 

@@ -39,8 +39,6 @@ def router(running_simulator: Simulator) -> Iterator[Serving]:
 @pytest.mark.parametrize(
     ("name", "provider"),
     [
-        ("sim/echo", "dear"),
-        ("sim/echo:fastest", "dear"),
         ("sim/echo:cheapest", "cheap"),
         ("sim/echo:preferred", "third"),
         ("sim/echo:local", "third"),

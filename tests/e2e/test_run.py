@@ -275,7 +275,7 @@ def test_an_unknown_model_is_told_in_the_servers_words(server: Serving) -> None:
 def test_a_reply_that_breaks_off_is_a_failure_after_what_has_come(
     server: Serving, simulator: Simulator
 ) -> None:
-    done = ask(server, "sim/cut-3", "x")
+    done = ask(server, "sim/cut-3:sim", "x")
     assert done.returncode == 1
     assert "broke off" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -99,6 +99,31 @@ def test_every_earlier_schema_is_brought_to_this_release(url, revision):
     assert in_database(url, differences) == []
 
 
+def test_a_receipt_from_before_decisions_were_kept_can_still_be_read(url):
+    def with_a_receipt(connection):
+        migrate(connection, "0001")
+        connection.execute(text("INSERT INTO accounts VALUES ('acct_1', 'acme', 0)"))
+        connection.execute(
+            text("INSERT INTO keys VALUES ('key_1', 'acct_1', 'k', 'h', 'tl_', 0, NULL, NULL)")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO requests VALUES ('req_1', 'acct_1', 'key_1', 0, 'chat', 'm', NULL, NULL,"
+                " '[]', :no, 200, NULL, 1, 0, 1, 0, NULL, :no, NULL, 5)"
+            ),
+            {"no": False},
+        )
+
+    async def read():
+        async with open_store(url) as store:
+            return await store.requests.get("req_1", "acct_1")
+
+    in_database(url, with_a_receipt)
+    found = asyncio.run(read())
+    assert found is not None
+    assert (found.decision, found.attempts, found.duration_ms) == (None, (), 5)
+
+
 def test_a_migration_that_fails_leaves_the_database_as_it_was(url):
     def broken(connection):
         migrate(connection, "head")

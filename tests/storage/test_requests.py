@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from trunkline import ids
 from trunkline.accounts import create
-from trunkline.store import Attempt, Key, Request, open_store
+from trunkline.store import Attempt, Candidate, Decision, Key, Request, open_store
 from trunkline.store.connection import connect
 from trunkline.store.queries import SQLRequests
 from trunkline.store.tables import requests
@@ -45,6 +45,16 @@ def full_receipt(key: Key) -> Request:
         attempts=(
             Attempt(provider="other", model="x", outcome="failed", status=503, ms=12),
             Attempt(provider="acme", model="y", outcome="committed", ms=34),
+        ),
+        decision=Decision(
+            policy="fastest",
+            draw=0.1 + 0.2,
+            explore=0.05,
+            candidates=(
+                Candidate(provider="other", input=2**50, output=0, tokens_per_s=0.1, slowed=True),
+                Candidate(provider="acme", removed="does not call tools", cooling_s=1e-9),
+            ),
+            plan=("other",),
         ),
         error_code="upstream_failed",
         prompt_tokens=2**40,

@@ -13,13 +13,17 @@ from trunkline.errors import APIError, InvalidRequest, ModelNotFound
 from trunkline.routing import (
     Abilities,
     Catalog,
+    Chooser,
     Deployment,
+    DeploymentHealth,
+    Sticky,
     Wishes,
     catalog_of,
     decode_wishes,
     engine_deployment,
 )
-from trunkline.routing.policy import cheapest
+from trunkline.routing.policy import NO_WISHES
+from trunkline.wire.chat import decode_request
 
 OSS = "openai/gpt-oss-120b"
 NANO = engine_deployment("trunkline/gpt-oss-nano", context=4096)
@@ -51,6 +55,16 @@ def providers(plan):
     return [d.provider for d in plan.deployments]
 
 
+def chosen(name, wish=NO_WISHES, *, of=None):
+    """Returns what a fresh chooser makes of a name and wishes, without exploring."""
+    request = decode_request(
+        b'{"model":"m","messages":[{"role":"user","content":"hi"}]}', lenient=False
+    )
+    chooser = Chooser(health=DeploymentHealth(), sticky=Sticky(), draw=lambda: 1.0)
+    plan = (of or catalog()).resolve(name, wish)
+    return chooser.choose(plan, request, wishes=wish, account_id="acct_1")
+
+
 @pytest.mark.parametrize(
     ("name", "order"),
     [
@@ -67,7 +81,7 @@ def providers(plan):
     ],
 )
 def test_a_name_and_its_suffix_decide_who_is_tried_in_which_order(name, order):
-    plan = catalog().resolve(name)
+    plan = chosen(name)
     assert providers(plan) == order
     assert plan.asked == name
 
@@ -250,11 +264,11 @@ def test_policies_leave_out_what_is_deprecated_from_its_day_on(day, order):
     assert providers(built.resolve(f"{OSS}:a")) == ["a"]
 
 
-def test_what_is_deprecated_is_still_asked_if_the_request_names_its_provider():
+def test_what_is_deprecated_can_be_chosen_if_the_request_names_its_provider():
     built = ending(True)
-    assert providers(built.resolve(OSS, Wishes(only=["a"]))) == ["a"]
-    assert providers(built.resolve(OSS, Wishes(order=["a"]))) == ["a", "b"]
-    assert providers(built.resolve(OSS, Wishes(ignore=["b"], order=["a"]))) == ["a"]
+    for wishes in (Wishes(only=["a"]), Wishes(order=["a"])):
+        assert providers(built.resolve(OSS, wishes)) == ["a", "b"]
+    assert providers(built.resolve(OSS, Wishes(only=["b"]))) == ["b"]
     assert [d.deprecated for d in built.models()[OSS]] == [True, False]
 
 
@@ -327,11 +341,9 @@ def test_a_pulled_model_is_asked_by_name_and_listed_last():
     built = catalog_of(hosted_settings(), engine=NANO, pulled=[PULLED])
     assert built.resolve(f"{OSS}:local").deployments == (PULLED,)
     assert [d.provider for d in built.models()[OSS]] == ["a", "local"]
-    wish = Wishes(only=["local"])
-    assert built.resolve(OSS, wish).deployments == (PULLED,)
-    first = built.resolve(OSS, Wishes(order=["local", "a"])).deployments
-    assert [d.provider for d in first] == ["local", "a"]
-    assert [d.provider for d in built.resolve(OSS, Wishes(ignore=["b"])).deployments] == ["a"]
+    assert chosen(OSS, Wishes(only=["local"]), of=built).deployments == (PULLED,)
+    assert providers(chosen(OSS, Wishes(order=["local", "a"]), of=built)) == ["local", "a"]
+    assert providers(chosen(OSS, Wishes(ignore=["b"]), of=built)) == ["a"]
 
 
 def test_a_server_of_ones_own_goes_before_a_pulled_model():
@@ -348,16 +360,6 @@ def hosted_settings(*, local: bool = False) -> Settings:
 
 def test_without_engine_and_providers_there_is_nothing():
     assert catalog_of(Settings(), engine=None).models() == {}
-
-
-def test_cheapest_weighs_prompts_three_to_one_and_puts_the_unpriced_last():
-    cheap_prompt, cheap_completion = deployment("p", price=(1, 10)), deployment("c", price=(4, 2))
-    unknown = deployment("u")
-    assert cheapest([unknown, cheap_completion, cheap_prompt]) == [
-        cheap_prompt,
-        cheap_completion,
-        unknown,
-    ]
 
 
 # Wishes
@@ -388,7 +390,7 @@ def wishes(**fields):
     ],
 )
 def test_wishes_filter_and_order(asked, order):
-    assert providers(catalog().resolve(OSS, wishes(**asked))) == order
+    assert providers(chosen(OSS, wishes(**asked))) == order
 
 
 def test_no_wishes_are_no_wishes():
@@ -398,7 +400,7 @@ def test_no_wishes_are_no_wishes():
 def test_wishes_that_leave_nobody_say_what_removed_each():
     asked = wishes(only=["groq", "desk"], ignore=["groq"], max_price={"prompt": 0.01})
     with pytest.raises(InvalidRequest) as caught:
-        catalog().resolve(OSS, asked)
+        chosen(OSS, asked)
     assert (caught.value.code, caught.value.param) == ("no_matching_provider", "provider")
     assert caught.value.message == (
         "the request's provider filters leave no deployment: groq (in provider.ignore), "
@@ -417,7 +419,6 @@ def test_wishes_that_leave_nobody_say_what_removed_each():
         ({"max_price": {"imago": 1}}, "unknown_parameter", "provider.max_price.imago"),
         ({"allow_fallbacks": "no"}, "invalid_type", "provider.allow_fallbacks"),
         ({"ordre": []}, "unknown_parameter", "provider.ordre"),
-        ({"sort": "throughput"}, "unsupported_parameter", "provider.sort"),
         ({"require_parameters": True}, "unsupported_parameter", "provider.require_parameters"),
         ({"data_collection": "deny"}, "unsupported_parameter", "provider.data_collection"),
         ({"quantizations": ["fp8"]}, "unsupported_parameter", "provider.quantizations"),

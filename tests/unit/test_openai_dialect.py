@@ -311,6 +311,22 @@ def error(status, body=b"", **headers):
     return OpenAIChat(key="the-secret-key").error(status, headers, body)
 
 
+@pytest.mark.parametrize(
+    ("fault", "limit"),
+    [
+        ({"message": "This model's maximum context length is 8192 tokens"}, True),
+        ({"message": "too long", "code": "context_length_exceeded"}, True),
+        ({"message": "response_format is not supported with tools"}, True),
+        ({"message": "unsupported value", "code": "unsupported_value"}, True),
+        ({"message": "temperature must be at most 2"}, False),
+        ({}, False),
+    ],
+)
+def test_a_limit_of_the_providers_own_is_told_from_what_nobody_would_serve(fault, limit):
+    failure = error(400, {"error": fault})
+    assert (failure.retryable, failure.limit) == (False, limit)
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_callers_mistake_passes_with_the_providers_sentence(status):
     failure = error(status, {"error": {"message": "n must be 1", "param": "n", "code": "bad_n"}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
@@ -20,7 +21,7 @@ from trunkline.errors import InvalidRequest, ServerStopping, TrunklineError, Ups
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
-from trunkline.routing import LOCAL, Answer, Catalog, Plan, Relay, decode_wishes
+from trunkline.routing import LOCAL, NOT_ASKED, Answer, Catalog, Chooser, Plan, Relay, decode_wishes
 from trunkline.store import Attempt, Request, Requests
 from trunkline.wire import chat, sse
 
@@ -36,6 +37,7 @@ class ChatCompletions:
         self,
         *,
         catalog: Catalog,
+        chooser: Chooser,
         relay: Relay,
         requests: Requests,
         metrics: Metrics,
@@ -44,6 +46,7 @@ class ChatCompletions:
         body_timeout_s: float,
     ) -> None:
         self._catalog = catalog
+        self._chooser = chooser
         self._relay = relay
         self._requests = requests
         self._metrics = metrics
@@ -58,10 +61,16 @@ class ChatCompletions:
         lenient = self._lenient(scope)
         request = chat.decode_request(body, lenient=lenient)
         wishes = decode_wishes(request.fields.get("provider"))
-        plan = self._catalog.resolve(request.parameters.model, wishes)
-        if lenient and plan.deployments[0].provider == LOCAL:
+        exchange = exchange_of(scope)
+        plan = self._chooser.choose(
+            self._catalog.resolve(request.parameters.model, wishes),
+            request,
+            wishes=wishes,
+            account_id=exchange.caller.account_id,
+        )
+        if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
             request = chat.without_refused(request)
-        run = _Run(exchange_of(scope), request, plan)
+        run = _Run(exchange, request, plan)
         try:
             await until_hangup(receive, run.exchange, self._answer(run, send))
         except ClientGoneError:
@@ -95,12 +104,14 @@ class ChatCompletions:
         call = run.call()
         async with self._relay.open(run.plan, call) as answer:
             run.committed(answer)
+            self._chooser.answered(run.plan, answer.deployment)
             if call.stream:
                 frames = self._frames(run, answer)
                 await send_stream(send, run.exchange, frames, headers=run.headers())
                 return
             (body,) = [document async for some in answer.reply.chunks for document in some]
             run.usage = chat.peek_usage(body)
+            answer.ended(run.tokens())
             headers = run.headers()
             if (cost_usd := run.cost_usd()) is not None:
                 headers.append((b"x-trunkline-cost-usd", cost_usd.encode()))
@@ -108,6 +119,7 @@ class ChatCompletions:
 
     async def _frames(self, run: _Run, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Frames the chunks; usage is read on the way and passed on only if it was asked for."""
+        held_up_s = 0.0
         try:
             async for some in answer.reply.chunks:
                 if run.exchange.first_chunk_s is None:
@@ -116,8 +128,12 @@ class ChatCompletions:
                 if b'"usage"' in frames:
                     frames = sse.encode(run.metered(some))
                 if frames:
+                    handed_over = time.perf_counter()
                     yield frames
+                    held_up_s += time.perf_counter() - handed_over
+            answer.ended(run.tokens(), held_up_s=held_up_s)
         except Exception as error:  # the edge of a stream
+            answer.broke_off(error)
             # The status line is gone: one error event and a clean end are what is left.
             failure = api_error(error)
             run.exchange.error_code = run.error_code = failure.code
@@ -187,12 +203,19 @@ class _Run:
         headers = [
             (b"x-trunkline-provider", deployment.provider.encode()),
             (b"x-trunkline-model", _header_text(deployment.model)),
-            (b"x-trunkline-attempts", str(len(self.attempts)).encode()),
+            (b"x-trunkline-attempts", str(self._asked()).encode()),
         ]
         if self._request.ignored:
             ignored = ", ".join(self._request.ignored)
             headers.append((b"x-trunkline-ignored", _header_text(ignored)))
         return headers
+
+    def _asked(self) -> int:
+        return sum(attempt.outcome != NOT_ASKED for attempt in self.attempts)
+
+    def tokens(self) -> int | None:
+        """Returns how many tokens the answer had, reasoning included; None if nobody said."""
+        return None if self.usage is None else self.usage.completion_tokens
 
     def metered(self, chunks: Sequence[bytes]) -> list[bytes]:
         """Reads the usage out of the chunks; returns those that the caller gets."""
@@ -239,6 +262,7 @@ class _Run:
             provider=exchange.provider,
             answered_model=exchange.model,
             attempts=self.attempts,
+            decision=self.plan.decision,
             stream=exchange.stream,
             status=self.status,
             error_code=self.error_code,

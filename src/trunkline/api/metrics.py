@@ -1,4 +1,4 @@
-"""What ``GET /metrics`` tells: requests, times, tokens, the engine's queue and restarts.
+"""What ``GET /metrics`` tells: requests, times, tokens, attempts, the engine's queue and restarts.
 
 Labels are closed sets (routes, configured providers and models), so a caller cannot grow them.
 """
@@ -90,6 +90,26 @@ class Metrics:
                 registry=registry,
             ).labels
         )
+        self._attempts = functools.cache(
+            Counter(
+                "trunkline_attempts",
+                "Attempts at providers, by how they went",
+                ("provider", "outcome"),
+                registry=registry,
+            ).labels
+        )
+        self._failovers = Counter(
+            "trunkline_failovers",
+            "Attempts that failed and after which another deployment was asked",
+            ("provider",),
+            registry=registry,
+        )
+        self._cooldowns = Counter(
+            "trunkline_cooldowns",
+            "Times that a deployment began to cool down after failures",
+            ("provider",),
+            registry=registry,
+        )
         self._engine_running = Gauge(
             "trunkline_engine_slots_busy",
             "Completions that the embedded engines are working on",
@@ -141,6 +161,18 @@ class Metrics:
         """Something was put right in a reply."""
         for repair in repairs:
             self._repairs(provider, repair).inc()
+
+    def attempted(self, provider: str, outcome: str) -> None:
+        """A provider has committed, or has not."""
+        self._attempts(provider, outcome).inc()
+
+    def failed_over(self, provider: str) -> None:
+        """After a provider's failure another one is asked."""
+        self._failovers.labels(provider).inc()
+
+    def cooling_down(self, provider: str) -> None:
+        """A deployment of a provider cools down."""
+        self._cooldowns.labels(provider).inc()
 
     def engine_load(self, model: str, running: int, waiting: int) -> None:
         """Completions run on a model's engine, and requests wait for it."""

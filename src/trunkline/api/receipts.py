@@ -11,7 +11,7 @@ from trunkline.accounts import usd
 from trunkline.api.exchange import exchange_of
 from trunkline.api.send import send_json
 from trunkline.errors import NotFound
-from trunkline.store import Request, Requests
+from trunkline.store import Candidate, Decision, Request, Requests
 
 
 class ReceiptUsage(msgspec.Struct, kw_only=True):
@@ -37,6 +37,45 @@ class ReceiptAttempt(msgspec.Struct, kw_only=True):
     repairs: list[str]
 
 
+class ReceiptCandidate(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A deployment as it stood before the choice; what is not known is left out.
+
+    ``removed`` says which filter left it out, ``price`` is in USD per 1M tokens, ``failures`` counts
+    the replies that failed since the last good one; nobody is sent there for ``cooling_s``.
+    """
+
+    provider: str
+    removed: str | None = None
+    price: ReceiptPrice | None = None
+    tokens_per_s: float | None = None
+    first_token_s: float | None = None
+    slowed: bool = False
+    failures: int = 0
+    cooling_s: float | None = None
+
+
+class ReceiptPrice(msgspec.Struct, kw_only=True):
+    """USD per 1M tokens, as decimal strings."""
+
+    input: str
+    output: str
+
+
+class ReceiptDecision(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """All that the choice depended on, and ``plan``: the providers in the order to be tried."""
+
+    policy: str
+    plan: list[str]
+    candidates: list[ReceiptCandidate]
+    sort: str | None = None
+    order: list[str] = []
+    only_first: bool = False
+    cheapest_by: str = "blend"
+    draw: float | None = None
+    explore: float = 0.0
+    sticky: str | None = None
+
+
 class Receipt(msgspec.Struct, kw_only=True):
     """Who asked for what, who answered, what it used and cost (USD as a decimal string)."""
 
@@ -48,6 +87,7 @@ class Receipt(msgspec.Struct, kw_only=True):
     provider: str | None
     answered_model: str | None
     attempts: list[ReceiptAttempt]
+    decision: ReceiptDecision | None
     stream: bool
     status: int
     error_code: str | None
@@ -89,6 +129,7 @@ def _receipt(request: Request) -> Receipt:
         attempts=[
             msgspec.convert(a, ReceiptAttempt, from_attributes=True) for a in request.attempts
         ],
+        decision=None if request.decision is None else _decision(request.decision),
         stream=request.stream,
         status=request.status,
         error_code=request.error_code,
@@ -97,4 +138,35 @@ def _receipt(request: Request) -> Receipt:
         estimated=request.estimated,
         first_token_ms=request.first_token_ms,
         duration_ms=request.duration_ms,
+    )
+
+
+def _decision(decision: Decision) -> ReceiptDecision:
+    return ReceiptDecision(
+        policy=decision.policy,
+        plan=list(decision.plan),
+        candidates=[_candidate(candidate) for candidate in decision.candidates],
+        sort=decision.sort,
+        order=list(decision.order),
+        only_first=decision.only_first,
+        cheapest_by=decision.cheapest_by,
+        draw=decision.draw,
+        explore=decision.explore,
+        sticky=decision.sticky,
+    )
+
+
+def _candidate(candidate: Candidate) -> ReceiptCandidate:
+    price = None
+    if candidate.input is not None and candidate.output is not None:
+        price = ReceiptPrice(input=usd(candidate.input), output=usd(candidate.output))
+    return ReceiptCandidate(
+        provider=candidate.provider,
+        removed=candidate.removed,
+        price=price,
+        tokens_per_s=candidate.tokens_per_s,
+        first_token_s=candidate.first_token_s,
+        slowed=candidate.slowed,
+        failures=candidate.failures,
+        cooling_s=candidate.cooling_s,
     )

@@ -12,7 +12,7 @@ from trunkline.cli.config import ConfigOption, JSONOption
 from trunkline.cli.database import open_configured
 from trunkline.cli.output import print_json
 from trunkline.errors import TrunklineError
-from trunkline.store import Request
+from trunkline.store import Candidate, Decision, Request
 
 
 def explain(
@@ -45,12 +45,52 @@ def explain(
 def _lines(request: Request) -> Iterator[str]:
     for name, value in _facts(request).items():
         yield f"{name:<12} {value}"
+    if request.decision is not None:
+        yield f"{'choice':<12} {_choice(request.decision)}"
+        for candidate in request.decision.candidates:
+            yield f"{'candidate':<12} {candidate.provider}: {_candidate(candidate)}"
     for number, attempt in enumerate(request.attempts, 1):
         status = f" with {attempt.status}" if attempt.status is not None else ""
         label = f"attempt {number}"
         yield f"{label:<12} {attempt.provider}, {attempt.model}: {attempt.outcome}{status} after {attempt.ms} ms"
         if attempt.repairs:
             yield f"{'repaired':<12} {', '.join(attempt.repairs)}"
+
+
+def _choice(decision: Decision) -> str:
+    facts = [decision.policy]
+    if decision.sort is not None:
+        facts.append(f"sorted by {decision.sort}")
+    if decision.order:
+        facts.append(f"first {', '.join(decision.order)}")
+    if decision.only_first:
+        facts.append("without fallbacks")
+    if decision.sticky is not None:
+        facts.append(f"the conversation was at {decision.sticky}")
+    if decision.draw is not None:
+        verb = "explored" if decision.draw < decision.explore else "drew"
+        facts.append(f"{verb} {decision.draw:.3f} of {decision.explore:g}")
+    return f"{', '.join(facts)}: {', '.join(decision.plan) or 'nobody'}"
+
+
+def _candidate(candidate: Candidate) -> str:
+    from trunkline.accounts import usd
+
+    if candidate.removed is not None:
+        return f"left out, {candidate.removed}"
+    facts = []
+    if candidate.cooling_s is not None:
+        facts.append(f"cooling down for {candidate.cooling_s:g} s")
+    if candidate.failures:
+        facts.append(f"{candidate.failures} failures since its last good reply")
+    if candidate.tokens_per_s is not None:
+        slowed = ", less than half of before" if candidate.slowed else ""
+        facts.append(f"{candidate.tokens_per_s:g} tokens/s{slowed}")
+    if candidate.first_token_s is not None:
+        facts.append(f"first token after {candidate.first_token_s:g} s")
+    if candidate.input is not None and candidate.output is not None:
+        facts.append(f"{usd(candidate.input)} and {usd(candidate.output)} USD per 1M tokens")
+    return ", ".join(facts) or "nothing known"
 
 
 def _facts(request: Request) -> dict[str, str]:

@@ -207,6 +207,19 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     half_life_s: Annotated[
         float, _doc("Seconds after which an observation counts half.", gt=0, le=_DAY_S)
     ] = 300.0
+    explore: Annotated[
+        float,
+        _doc(
+            "Share of the requests decided by speed that go elsewhere, to measure it.", ge=0, le=1
+        ),
+    ] = 0.05
+    cheapest_by: Annotated[
+        Literal["blend", "output"],
+        _doc(
+            "What the `cheapest` policy compares: 3 × prompt price + completion price, or the "
+            "completion price alone."
+        ),
+    ] = "blend"
     preferred: Annotated[
         tuple[str, ...],
         _doc(
@@ -227,6 +240,9 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_timeout_s: Annotated[
         float, _doc("Seconds that one attempt may take altogether.", gt=0, le=_DAY_S)
     ] = 600.0
+    request_timeout_s: Annotated[
+        float, _doc("Seconds that a request may take over all its attempts.", gt=0, le=_DAY_S)
+    ] = 900.0
 
 
 class EgressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,12 +21,14 @@ class Call:
 
     ``model`` is the provider's own id of the model. ``body`` holds the request's top-level fields
     undecoded; ``model`` and ``stream`` in it are the caller's and are overruled by the attributes.
+    ``within_s`` is the time that is left to the request as a whole.
     """
 
     model: str
     body: Mapping[str, msgspec.Raw]
     stream: bool
     request_id: str
+    within_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

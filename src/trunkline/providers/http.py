@@ -55,7 +55,7 @@ class HTTPProvider:
             self._base_url + outgoing.path,
             headers={**outgoing.headers, **self._headers} if self._headers else outgoing.headers,
             body=outgoing.body,
-            timeouts=self._timeouts if call.stream else self._whole_timeouts,
+            timeouts=self._timeouts_of(call),
         ) as incoming:
             if not 200 <= incoming.status < 300:
                 body = await incoming.head(_MAX_ERROR_BYTES)
@@ -79,6 +79,12 @@ class HTTPProvider:
                     yield Reply(chunks, decoder.repairs)
             if decoder.done:
                 await incoming.drain()
+
+    def _timeouts_of(self, call: Call) -> Timeouts:
+        timeouts = self._timeouts if call.stream else self._whole_timeouts
+        if call.within_s is None or call.within_s >= timeouts.total_s:
+            return timeouts
+        return dataclasses.replace(timeouts, total_s=call.within_s)
 
 
 async def _first(

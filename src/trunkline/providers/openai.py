@@ -137,6 +137,7 @@ class OpenAIChat:
                 public=fault.message or f"the provider refused the request with status {status}",
                 code=_code(fault),
                 param=fault.param,
+                limit=_is_limit(fault),
             )
         public = _in_words(status)
         return UpstreamError(
@@ -386,7 +387,13 @@ def _late_error(fault: _Fault) -> UpstreamError:
         public=fault.message if callers and fault.message else "reported an error in its reply",
         code=_code(fault),
         param=fault.param,
+        limit=callers and _is_limit(fault),
     )
+
+
+def _is_limit(fault: _Fault) -> bool:
+    """Tells what is beyond this provider from what nobody would serve."""
+    return any(text and _LIMITS.search(text) for text in (fault.message, _code(fault)))
 
 
 def _not_the_callers(fault: _Fault) -> bool:
@@ -462,6 +469,11 @@ _OUR_KEY = re.compile(
 _CONTEXT = re.compile(
     r"context.?(?:length|window|size)|maximum.{0,20}(?:prompt|input|sequence).{0,10}(?:length|tokens)"
     r"|(?:prompt|input) is too long|too many (?:input |prompt )?tokens",
+    re.IGNORECASE,
+)
+
+_LIMITS = re.compile(
+    r"context_length_exceeded|unsupported|not (?:yet |currently )?supported|does not support",
     re.IGNORECASE,
 )
 

@@ -1,20 +1,28 @@
-"""Which deployment answers: the catalog, the policies that order it, and the relay that tries it."""
+"""Which deployment answers: catalog, policies and choice, what was observed, and the relay that tries."""
 
 from trunkline.routing.catalog import Catalog, Plan, catalog_of, engine_deployment
+from trunkline.routing.choice import Chooser, replay
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment
+from trunkline.routing.health import DeploymentHealth
 from trunkline.routing.policy import Wishes, decode_wishes
-from trunkline.routing.relay import Answer, Relay
+from trunkline.routing.relay import NOT_ASKED, Answer, Relay
+from trunkline.routing.sticky import Sticky
 
 __all__ = [
     "LOCAL",
+    "NOT_ASKED",
     "Abilities",
     "Answer",
     "Catalog",
+    "Chooser",
     "Deployment",
+    "DeploymentHealth",
     "Plan",
     "Relay",
+    "Sticky",
     "Wishes",
     "catalog_of",
     "decode_wishes",
     "engine_deployment",
+    "replay",
 ]

@@ -14,7 +14,9 @@ from trunkline.errors import InvalidRequest, ModelNotFound
 from trunkline.ids import now
 from trunkline.routing import policy
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment
-from trunkline.routing.policy import Policy, Wishes
+from trunkline.routing.policy import POLICIES, Policy, Wishes
+from trunkline.routing.sticky import Conversation
+from trunkline.store import Decision
 
 WELL_KNOWN = frozenset([*known.providers(), *known.routes()])
 """Providers that a suffix may name although the configuration does not."""
@@ -23,12 +25,22 @@ _MAX_NAME = 256  # characters; a longer name is no model's, and is not compared 
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What the relay is to try, in order."""
+    """What the relay is to try, in order; of the catalog, what there is to choose from.
+
+    ``decision`` says how it was chosen, ``conversation`` which one the request belongs to.
+    """
 
     asked: str
     model: str
     suffix: str | None
     deployments: tuple[Deployment, ...]
+    decision: Decision | None = None
+    conversation: Conversation | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the suffix names the one provider that may answer."""
+        return self.suffix is not None and self.suffix not in POLICIES
 
 
 class Catalog:
@@ -57,9 +69,9 @@ class Catalog:
         self._through = dict(through or {})
         self._demo = demo
         self._policies: dict[str, Policy] = {
-            # Until speed is measured, the order of the configuration stands in for it.
+            # What is measured, and prices, order them for each request: see choice.py.
             "fastest": policy.as_configured,
-            "cheapest": policy.cheapest,
+            "cheapest": policy.as_configured,
             "preferred": policy.preferring(preferred),
             "local": policy.local,
         }
@@ -69,8 +81,9 @@ class Catalog:
         return self._by_model
 
     def resolve(self, name: str, wishes: Wishes | None = None) -> Plan:
-        """Returns the plan for a model's name with an optional ``:policy`` or ``:provider``.
+        """Returns what a model's name with an optional ``:policy`` or ``:provider`` lets choose from.
 
+        Of the ``wishes`` only those count that name what would not be asked otherwise.
         Raises ModelNotFound with the closest names, or InvalidRequest if the provider it names
         cannot be asked (``provider_not_configured``) or nobody is left (``no_matching_provider``).
         """
@@ -87,8 +100,6 @@ class Catalog:
         chosen = self._chosen(model, suffix, offers, wishes)
         if not chosen:
             raise _nobody_left(model, suffix, offers)
-        if wishes is not None:
-            chosen = wishes.apply(chosen)
         return Plan(name, model, suffix, tuple(chosen))
 
     def _chosen(

@@ -1,10 +1,12 @@
 """Policies: pure functions that order deployments or leave some out. The relay tries what remains.
 
-Sorting is stable, so policies compose by being applied one after the other.
+Sorting is stable, so policies compose by being applied one after the other. Those of the catalog know
+deployments; those by price and by what was measured are keys of the candidates on a receipt.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -13,9 +15,13 @@ from msgspec import Meta, Raw, Struct
 
 from trunkline.errors import InvalidRequest
 from trunkline.routing.deployment import Deployment
+from trunkline.store import Candidate
 from trunkline.wire.invalid import translated
 
 Policy = Callable[[Sequence[Deployment]], Sequence[Deployment]]
+
+POLICIES = frozenset({"fastest", "cheapest", "preferred", "local"})
+"""The suffixes that are no provider's name."""
 
 _NANO = 1_000_000_000
 
@@ -23,16 +29,6 @@ _NANO = 1_000_000_000
 def as_configured(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
     """Keeps the order of the configuration, the embedded engine first."""
     return deployments
-
-
-def cheapest(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
-    """Orders by list price at three prompt tokens to one completion token; unpriced ones last."""
-
-    def price(deployment: Deployment) -> tuple[bool, int]:
-        listed = deployment.price
-        return (False, 3 * listed.input + listed.output) if listed else (True, 0)
-
-    return sorted(deployments, key=price)
 
 
 def local(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
@@ -57,6 +53,33 @@ def pinned(provider: str) -> Policy:
         return [deployment for deployment in deployments if deployment.provider == provider]
 
     return pin
+
+
+def by_price(candidate: Candidate) -> tuple[bool, int]:
+    """Puts the lowest list price first, at three prompt tokens to one completion token; unpriced last."""
+    if candidate.input is None or candidate.output is None:
+        return True, 0
+    return False, 3 * candidate.input + candidate.output
+
+
+def by_output_price(candidate: Candidate) -> tuple[bool, int]:
+    """Puts the lowest list price of completion tokens first; unpriced last."""
+    return candidate.output is None, candidate.output or 0
+
+
+def by_throughput(candidate: Candidate) -> tuple[bool, float, float]:
+    """Puts the most tokens per second first, among equals the earliest first token; unmeasured last."""
+    speed = candidate.tokens_per_s
+    return speed is None, -(speed or 0.0), _unless_unknown(candidate.first_token_s)
+
+
+def by_latency(candidate: Candidate) -> tuple[float, float]:
+    """Puts the earliest first token first, among equals the most tokens per second; unmeasured last."""
+    return _unless_unknown(candidate.first_token_s), -(candidate.tokens_per_s or 0.0)
+
+
+def _unless_unknown(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
 
 
 class MaxPrice(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,32 +112,17 @@ class Wishes(Struct, frozen=True, forbid_unknown_fields=True):
     preferred_min_throughput: Any = None
     preferred_max_latency: Any = None
 
-    def apply(self, deployments: Sequence[Deployment]) -> Sequence[Deployment]:
-        """Returns what is left, in the wished order.
-
-        Raises InvalidRequest that names what removed each, if nothing is left.
-        """
-        left = [d for d in deployments if self._objection(d) is None]
-        if not left:
-            raise InvalidRequest(
-                "the request's provider filters leave no deployment: "
-                + ", ".join(f"{d.provider} ({self._objection(d)})" for d in deployments),
-                code="no_matching_provider",
-                param="provider",
-            )
-        if self.sort == "price":
-            left = list(cheapest(left))
-        if self.order:
-            left = list(preferring(self.order)(left))
-        if self.allow_fallbacks is False and not self.order:
-            return left[:1]
-        return left
+    @property
+    def only_first(self) -> bool:
+        """Whether nobody may be asked but whoever comes first."""
+        return self.allow_fallbacks is False and not self.order
 
     def asks_for(self, provider: str) -> bool:
         """Whether the request names a provider that it wants asked."""
         return provider in (self.only or ()) or provider in (self.order or ())
 
-    def _objection(self, deployment: Deployment) -> str | None:
+    def objection(self, deployment: Deployment) -> str | None:
+        """Returns what in these wishes leaves a deployment out, None if nothing does."""
         provider = deployment.provider
         if self.only is not None and provider not in self.only:
             return "not in provider.only"
@@ -127,6 +135,9 @@ class Wishes(Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
 
+NO_WISHES = Wishes()
+
+
 def decode_wishes(raw: Raw | bytes | None) -> Wishes:
     """Decodes the request's ``provider`` object; absent is no wishes.
 
@@ -134,7 +145,7 @@ def decode_wishes(raw: Raw | bytes | None) -> Wishes:
     cannot honour.
     """
     if raw is None:
-        return _NO_WISHES
+        return NO_WISHES
     try:
         wishes = _decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -150,7 +161,6 @@ def decode_wishes(raw: Raw | bytes | None) -> Wishes:
 
 def _unhonoured(wishes: Wishes) -> list[str]:
     asked = {
-        "sort": wishes.sort in ("throughput", "latency"),
         "max_price.request": wishes.max_price and wishes.max_price.request,
         "max_price.image": wishes.max_price and wishes.max_price.image,
         "require_parameters": wishes.require_parameters,
@@ -176,4 +186,3 @@ def _affordable(deployment: Deployment, most: MaxPrice) -> bool:
 
 
 _decode = msgspec.json.Decoder(Wishes).decode
-_NO_WISHES = Wishes()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -12,6 +12,7 @@ import msgspec
 from trunkline.errors import (
     APIError,
     InvalidRequest,
+    ProvidersCoolingDown,
     UpstreamError,
     UpstreamFailed,
     UpstreamTimeout,
@@ -20,9 +21,16 @@ from trunkline.log import get_logger
 from trunkline.providers.base import Call, Provider, Reply
 from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import Deployment
+from trunkline.routing.health import Admission, DeploymentHealth
 from trunkline.store import Attempt
 
+_ABOUT_THE_REQUEST = frozenset({400, 413, 422})
+
 log = get_logger()
+
+
+NOT_ASKED = "not asked: cooling down"
+"""The outcome of a deployment that was passed over, as it began to cool down or another request tries it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,50 +40,140 @@ class Answer:
     deployment: Deployment
     reply: Reply
     attempts: Sequence[Attempt]
+    _admission: Admission
+    _due: float
+
+    def ended(self, tokens: int | None, *, held_up_s: float = 0.0) -> None:
+        """Tells that the reply has come to its end, with that many completion tokens if they are known.
+
+        ``held_up_s`` is for how long it waited for whoever reads it.
+        """
+        self._admission.ended(tokens, held_up_s=held_up_s)
+
+    def broke_off(self, error: Exception) -> None:
+        """Tells that the reply ended with an error."""
+        if isinstance(error, UpstreamError) and _counts(error, self._admission, self._due):
+            self._admission.failed(retry_after_s=error.retry_after_s)
 
 
 class Relay:
-    """Reaches providers by their names."""
+    """Reaches providers by their names.
 
-    def __init__(self, *, providers: Mapping[str, Provider]) -> None:
+    ``request_timeout_s`` is for all attempts of a request together. ``on_attempt`` is told each
+    attempt's provider and how it went (``committed``, ``timed_out``, ``refused`` or ``failed``),
+    ``on_failover`` the provider that another was asked after.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Provider],
+        health: DeploymentHealth | None = None,
+        request_timeout_s: float = 900.0,
+        on_attempt: Callable[[str, str], None] = lambda _provider, _outcome: None,
+        on_failover: Callable[[str], None] = lambda _provider: None,
+    ) -> None:
         self._providers = providers
+        self._health = health or DeploymentHealth()
+        self._request_timeout_s = request_timeout_s
+        self._on_attempt = on_attempt
+        self._on_failover = on_failover
 
     @asynccontextmanager
     async def open(self, plan: Plan, call: Call, /) -> AsyncIterator[Answer]:
         """Enters with the first deployment that commits; leaving hangs up.
 
         ``call.model`` is overruled by each deployment's own. Nothing is retried once one has
-        committed: what breaks off later is an UpstreamError out of the reply's chunks.
+        committed: what breaks off later is an UpstreamError out of the reply's chunks. Whoever reads
+        them tells the answer how they ended.
 
-        Raises UpstreamFailed or UpstreamTimeout, listing every attempt, if none commits; the
-        provider's APIError if the request itself is at fault or nobody else was there to try.
+        Raises UpstreamFailed or UpstreamTimeout, listing every attempt, if none commits;
+        ProvidersCoolingDown if none may be asked now; the provider's APIError if the request itself
+        is at fault or nobody else was there to try.
         """
         async with AsyncExitStack() as stack:
             yield await self._first(stack, plan, call)
 
     async def _first(self, stack: AsyncExitStack, plan: Plan, call: Call) -> Answer:
-        failures: list[_Failure] = []
+        clock = self._health.clock
+        due = clock() + self._request_timeout_s
+        tried: list[_Failure | Attempt] = []
+        failure: _Failure | None = None
         for deployment in plan.deployments:
-            provider = self._providers[deployment.provider]
-            attempted = replace(call, model=deployment.upstream_model)
-            started = time.perf_counter()
+            admission = (self._health.insist if plan.pinned else self._health.admit)(deployment)
+            if admission is None:
+                tried.append(_attempt(deployment, NOT_ASKED, 0))
+                continue
+            if failure is not None:
+                self._on_failover(failure.deployment.provider)
             try:
-                reply = await stack.enter_async_context(provider.open(attempted))
+                reply = await self._enter(stack, deployment, call, due)
             except (UpstreamError, APIError) as error:
-                failure = _Failure(deployment, error, _ms_since(started))
-                log.warning("attempt_failed", request_id=call.request_id, **failure.fields())
-                failures.append(failure)
+                failure = _Failure(deployment, error, _ms_since(admission.started_at, clock))
+                self._failed(failure, admission, due, call)
+                tried.append(failure)
                 if failure.final:
-                    raise _told_caller(failures) from error
+                    raise _told_caller(tried, failure) from error
+                if clock() >= due:
+                    break
             else:
-                committed = Attempt(
-                    provider=deployment.provider,
-                    model=deployment.upstream_model,
-                    outcome="committed",
-                    ms=_ms_since(started),
+                admission.committed(stream=call.stream)
+                self._on_attempt(deployment.provider, "committed")
+                committed = _attempt(
+                    deployment, "committed", _ms_since(admission.started_at, clock)
                 )
-                return Answer(deployment, reply, [*(f.attempt() for f in failures), committed])
-        raise _all_failed(failures)
+                return Answer(deployment, reply, [*_attempts(tried), committed], admission, due)
+            finally:
+                admission.left()
+        if failure is None:
+            raise _cooling_down(plan, tried)
+        raise self._all_failed(tried, out_of_time=clock() >= due)
+
+    async def _enter(
+        self, stack: AsyncExitStack, deployment: Deployment, call: Call, due: float
+    ) -> Reply:
+        """Opens a deployment within the time that is left to the request."""
+        within_s = due - self._health.clock()
+        attempted = replace(call, model=deployment.upstream_model, within_s=within_s)
+        provider = self._providers[deployment.provider]
+        try:
+            async with asyncio.timeout(within_s) as limit:
+                return await stack.enter_async_context(provider.open(attempted))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise UpstreamError(
+                "was cut off by the request's deadline", retryable=True, timed_out=True
+            ) from error
+
+    def _failed(self, failure: _Failure, admission: Admission, due: float, call: Call) -> None:
+        log.warning("attempt_failed", request_id=call.request_id, **failure.fields())
+        self._on_attempt(failure.deployment.provider, failure.kind)
+        if isinstance(failure.error, UpstreamError) and _counts(failure.error, admission, due):
+            admission.failed(retry_after_s=failure.error.retry_after_s)
+
+    def _all_failed(self, tried: Sequence[_Failure | Attempt], *, out_of_time: bool) -> APIError:
+        failures = [each for each in tried if isinstance(each, _Failure)]
+        only_ours = len(failures) == 1 and isinstance(failures[0].error, APIError)
+        if only_ours or all(failure.refused for failure in failures):
+            return _told_caller(tried, failures[-1])
+        timed_out = out_of_time or all(failure.timed_out for failure in failures)
+        kind = UpstreamTimeout if timed_out else UpstreamFailed
+        what = kind.__doc__
+        if out_of_time:
+            what = f"nobody answered within {self._request_timeout_s:g} s"
+        each = "; ".join(f"{failure.deployment.provider} {failure.outcome}" for failure in failures)
+        waits = [s for failure in failures if (s := failure.error.retry_after_s) is not None]
+        error = kind(f"{what}: {each}", retry_after_s=min(waits, default=None))
+        error.attempts = _attempts(tried)
+        return error
+
+
+def _counts(error: UpstreamError, admission: Admission, due: float) -> bool:
+    """Whether a failure tells of the deployment: not of the request, nor of the time it had left."""
+    if not error.retryable or error.status in _ABOUT_THE_REQUEST:
+        return False
+    return not (error.timed_out and admission.now() >= due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +187,17 @@ class _Failure:
         """Whether an upstream says that the request itself is at fault: nobody else is asked.
 
         What a provider of ours refuses (APIError) is beyond that deployment alone: the embedded
-        engine sees no images and has its own context.
+        engine sees no images and has its own context. So is what lies beyond a provider's own limits.
         """
-        return isinstance(self.error, UpstreamError) and not self.error.retryable
+        error = self.error
+        return isinstance(error, UpstreamError) and not error.retryable and not error.limit
 
     @property
     def refused(self) -> bool:
         """Whether the deployment cannot serve the request, now or ever; being full is no refusal."""
-        return (
-            isinstance(self.error, APIError)
-            and 400 <= self.error.status < 500
-            and self.error.status != 429
-        )
+        if isinstance(self.error, UpstreamError):
+            return not self.error.retryable
+        return 400 <= self.error.status < 500 and self.error.status != 429
 
     @property
     def timed_out(self) -> bool:
@@ -113,44 +210,59 @@ class _Failure:
             return self.error.outcome
         return f"refused the request ({self.error.code})" if self.refused else self.error.message
 
+    @property
+    def kind(self) -> str:
+        """What the figures say of it: one of a few words."""
+        return "refused" if self.refused else "timed_out" if self.timed_out else "failed"
+
     def attempt(self) -> Attempt:
-        return Attempt(
-            provider=self.deployment.provider,
-            model=self.deployment.upstream_model,
-            outcome=self.outcome,
-            status=self.error.status,
-            ms=self.ms,
-        )
+        return _attempt(self.deployment, self.outcome, self.ms, status=self.error.status)
 
     def fields(self) -> dict[str, object]:
         """What the log says of it."""
         return {**msgspec.structs.asdict(self.attempt()), "code": self.error.code}
 
 
-def _told_caller(failures: Sequence[_Failure]) -> APIError:
-    """Gives the caller what the last provider said of the request, with its status."""
-    error = failures[-1].error
+def _told_caller(tried: Sequence[_Failure | Attempt], failure: _Failure) -> APIError:
+    """Gives the caller what a provider said of the request, with its status."""
+    error = failure.error
     mistake: APIError
     if isinstance(error, APIError):
         mistake = error
     else:
         mistake = InvalidRequest(error.public, code=error.code, param=error.param)
         mistake.status = error.status or 400
-    mistake.attempts = tuple(failure.attempt() for failure in failures)
+    mistake.attempts = _attempts(tried)
     return mistake
 
 
-def _all_failed(failures: Sequence[_Failure]) -> APIError:
-    only_ours = len(failures) == 1 and isinstance(failures[0].error, APIError)
-    if only_ours or all(failure.refused for failure in failures):
-        return _told_caller(failures)
-    kind = UpstreamTimeout if all(failure.timed_out for failure in failures) else UpstreamFailed
-    tried = "; ".join(f"{failure.deployment.provider} {failure.outcome}" for failure in failures)
-    waits = [s for failure in failures if (s := failure.error.retry_after_s) is not None]
-    error = kind(f"{kind.__doc__}: {tried}", retry_after_s=min(waits, default=None))
-    error.attempts = tuple(failure.attempt() for failure in failures)
+def _cooling_down(plan: Plan, tried: Sequence[_Failure | Attempt]) -> ProvidersCoolingDown:
+    candidates = plan.decision.candidates if plan.decision else ()
+    waits = {one.provider: s for one in candidates if (s := one.cooling_s) and not one.removed}
+    each = ", ".join(f"{provider} for {wait_s:.3g} s" for provider, wait_s in waits.items())
+    error = ProvidersCoolingDown(
+        f"every provider of '{plan.model}' is cooling down after failures{each and ': '}{each}",
+        retry_after_s=min(waits.values(), default=1.0),
+    )
+    error.attempts = _attempts(tried)
     return error
 
 
-def _ms_since(started: float) -> int:
-    return round((time.perf_counter() - started) * 1000)
+def _attempts(tried: Sequence[_Failure | Attempt]) -> list[Attempt]:
+    return [each.attempt() if isinstance(each, _Failure) else each for each in tried]
+
+
+def _attempt(
+    deployment: Deployment, outcome: str, ms: int, *, status: int | None = None
+) -> Attempt:
+    return Attempt(
+        provider=deployment.provider,
+        model=deployment.upstream_model,
+        outcome=outcome,
+        status=status,
+        ms=ms,
+    )
+
+
+def _ms_since(started: float, clock: Callable[[], float]) -> int:
+    return round((clock() - started) * 1000)

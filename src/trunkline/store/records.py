@@ -50,11 +50,53 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     repairs: tuple[str, ...] = ()
 
 
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A deployment as it stood when one was chosen; what is not known is left out.
+
+    ``removed`` says which filter left it out. ``input`` and ``output`` are list prices in nano-dollars
+    per 1M tokens, ``tokens_per_s`` and ``first_token_s`` what was measured; ``slowed`` says that it is
+    less than half as fast as it was, ``failures`` how many replies have failed since the last good one.
+    ``cooling_s`` is for how many seconds nobody is sent there.
+    """
+
+    provider: str
+    removed: str | None = None
+    input: int | None = None
+    output: int | None = None
+    tokens_per_s: float | None = None
+    first_token_s: float | None = None
+    slowed: bool = False
+    failures: int = 0
+    cooling_s: float | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that a choice depended on, and the choice: ``plan`` follows from the rest alone.
+
+    ``policy`` is ``fastest``, ``cheapest``, ``preferred``, ``local`` or ``pinned``; ``sort``, ``order``
+    and ``only_first`` are the request's wishes. ``draw`` is a random number from 0 up to 1: below
+    ``explore`` the request measures another deployment. ``sticky`` is the provider that answered the
+    conversation last. ``candidates`` stand in the order that the policy began with.
+    """
+
+    policy: str
+    sort: str | None = None
+    order: tuple[str, ...] = ()
+    only_first: bool = False
+    cheapest_by: str = "blend"
+    draw: float | None = None
+    explore: float = 0.0
+    sticky: str | None = None
+    candidates: tuple[Candidate, ...] = ()
+    plan: tuple[str, ...] = ()
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The receipt of one request: who asked for what, who answered, what it used and cost.
 
     ``provider`` and ``answered_model`` are None if no provider committed; ``cost_nano_usd`` is None
     if the price is not known; ``estimated`` says that the usage was not reported but counted by us.
+    ``decision`` is None on receipts from before decisions were kept.
     """
 
     id: str
@@ -66,6 +108,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     answered_model: str | None = None
     attempts: tuple[Attempt, ...] = ()
+    decision: Decision | None = None
     stream: bool
     status: int
     error_code: str | None = None

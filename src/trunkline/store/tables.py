@@ -21,17 +21,18 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from trunkline.store.records import Attempt
+from trunkline.store.records import Attempt, Decision
 
 # The newest file under migrations/versions; a test holds the two together. It stands here so that
 # a start on an up-to-date database need not import Alembic.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 _encode = msgspec.json.Encoder().encode
 _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
+_decode_decision = msgspec.json.Decoder(Decision).decode
 
 
 class Moment(TypeDecorator[datetime.datetime]):
@@ -58,6 +59,19 @@ class Attempts(TypeDecorator[tuple[Attempt, ...]]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> tuple[Attempt, ...]:
         return _decode_attempts(value)
+
+
+class Choice(TypeDecorator[Decision]):
+    """How a request's deployments were chosen, as a JSON object; read with its row, too."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Decision | None, dialect: Dialect) -> str | None:
+        return None if value is None else _encode(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decision | None:
+        return None if value is None else _decode_decision(value)
 
 
 metadata = MetaData(
@@ -102,6 +116,7 @@ requests = Table(
     Column("provider", String),
     Column("answered_model", String),
     Column("attempts", Attempts, nullable=False),
+    Column("decision", Choice),
     Column("stream", Boolean, nullable=False),
     Column("status", Integer, nullable=False),
     Column("error_code", String),

@@ -154,7 +154,9 @@ PARAMETERS: Mapping[str, Parameter] = {
     "store": Parameter(_I, "chat completions are never stored"),
     "service_tier": Parameter(_I, ""),
     "prediction": Parameter(_I, "only ever a matter of speed"),
-    "prompt_cache_key": Parameter(_I, "the engine finds its cache by the prompt itself"),
+    "prompt_cache_key": Parameter(
+        _I, "the engine finds its cache by the prompt; the router stays at the provider that has it"
+    ),
     "prompt_cache_options": Parameter(_I, "the engine caches every prompt"),
     "prompt_cache_retention": Parameter(_I, ""),
     "safety_identifier": Parameter(_I, ""),

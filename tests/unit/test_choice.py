@@ -1,0 +1,437 @@
+"""The choice: who is tried in which order, what leaves a deployment out, and that receipts replay."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from trunkline.accounts.pricing import Price
+from trunkline.errors import InvalidRequest
+from trunkline.routing import (
+    Abilities,
+    Chooser,
+    Deployment,
+    DeploymentHealth,
+    Plan,
+    Sticky,
+    Wishes,
+    replay,
+)
+from trunkline.routing.policy import NO_WISHES
+from trunkline.store import Candidate, Decision
+from trunkline.wire.chat import decode_request
+
+ASK = [{"role": "user", "content": "hi"}]
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]
+
+
+def request(**fields):
+    body = {"model": "m", "messages": ASK, **fields}
+    return decode_request(msgspec.json.encode(body), lenient=False)
+
+
+def deployment(provider, *, price=None, context=None, **abilities):
+    return Deployment(
+        model="m",
+        provider=provider,
+        upstream_model="m",
+        price=Price(input=price[0], output=price[1]) if price else None,
+        context=context,
+        abilities=Abilities(**abilities) if abilities else None,
+    )
+
+
+class Table:
+    """A chooser over some deployments, with a clock of its own and the draws that a test gives it."""
+
+    def __init__(self, *deployments, draws=None, **options):
+        self.now = 0.0
+        self.deployments = deployments
+        clock = lambda: self.now  # noqa: E731
+        self.health = DeploymentHealth(clock=clock, jitter=lambda: 0.0)
+        self.chooser = Chooser(
+            health=self.health,
+            sticky=Sticky(clock=clock),
+            draw=(lambda: 1.0) if draws is None else draws,
+            **options,
+        )
+
+    def plan(self, suffix=None, asked=None, **wishes):
+        return self.chooser.choose(
+            Plan("m", "m", suffix, self.deployments),
+            asked or request(),
+            wishes=Wishes(**wishes) if wishes else NO_WISHES,
+            account_id="acct_1",
+        )
+
+    def order(self, suffix=None, asked=None, **wishes):
+        return [one.provider for one in self.plan(suffix, asked, **wishes).deployments]
+
+    def of(self, provider):
+        return next(one for one in self.deployments if one.provider == provider)
+
+    def answers(self, provider, *, speed=None, first_s=0.1):
+        """A stream of 100 tokens at this speed; without one, only the first token is measured."""
+        admission = self.health.admit(self.of(provider))
+        assert admission is not None
+        self.now += first_s
+        admission.committed(stream=True)
+        self.now += 100 / (speed or 100)
+        admission.ended(100 if speed else None)
+
+    def fails(self, provider, times=3, **options):
+        for _ in range(times):
+            self.health.insist(self.of(provider)).failed(**options)
+
+
+def abc(**options):
+    return Table(deployment("a"), deployment("b"), deployment("c"), **options)
+
+
+# ------------------------------------------------------------------------------------------ policies
+
+
+def test_unmeasured_deployments_keep_the_catalogues_order():
+    assert abc().order() == abc().order("fastest") == ["a", "b", "c"]
+
+
+def test_the_fastest_goes_first_and_the_unmeasured_come_after_the_measured():
+    table = abc()
+    table.answers("b", speed=50)
+    assert table.order() == ["b", "a", "c"]
+    table.answers("c", speed=80)
+    assert table.order() == ["c", "b", "a"]
+    table.answers("a", speed=60)
+    assert table.order() == ["c", "a", "b"]
+
+
+def test_among_equally_fast_ones_the_earlier_first_token_wins():
+    table = abc()
+    table.answers("a", speed=50, first_s=0.4)
+    table.answers("b", speed=50, first_s=0.2)
+    assert table.order() == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("cheapest_by", "order"), [("blend", ["p", "q", "r", "u"]), ("output", ["r", "q", "p", "u"])]
+)
+def test_cheapest_weighs_three_prompt_tokens_to_one_completion_token_or_the_completion_alone(
+    cheapest_by, order
+):
+    # By hand: 3 × 1 + 10 = 13, 3 × 4 + 2 = 14, 3 × 5 + 1 = 16.
+    table = Table(
+        deployment("u"),
+        deployment("r", price=(5, 1)),
+        deployment("q", price=(4, 2)),
+        deployment("p", price=(1, 10)),
+        cheapest_by=cheapest_by,
+    )
+    table.answers("u", speed=1000)
+    assert table.order("cheapest") == table.order(sort="price") == order
+
+
+def test_sort_overrules_the_policy_and_order_overrules_both():
+    table = abc()
+    table.answers("a", speed=50, first_s=0.1)
+    table.answers("b", speed=100, first_s=0.5)
+    assert table.order(sort="throughput") == ["b", "a", "c"]
+    assert table.order("cheapest", sort="latency") == ["a", "b", "c"]
+    assert table.order(sort="throughput", order=["c"]) == ["c", "b", "a"]
+    assert table.order(sort="throughput", allow_fallbacks=False) == ["b"]
+
+
+def test_a_wished_order_is_recorded_without_names_that_nobody_has():
+    decision = abc().plan(order=["my secret", "c", "c", "b"]).decision
+    assert decision is not None
+    assert (decision.order, decision.plan) == (("c", "b"), ("c", "b", "a"))
+
+
+@pytest.mark.parametrize("suffix", ["preferred", "local"])
+def test_speed_does_not_disturb_an_order_that_was_asked_for(suffix):
+    table = abc(draws=lambda: 0.0)
+    table.answers("c", speed=500)
+    plan = table.plan(suffix)
+    assert plan.decision is not None
+    assert (plan.decision.plan, plan.decision.draw) == (("a", "b", "c"), None)
+
+
+# ----------------------------------------------------------------------------------------- exploring
+
+
+@pytest.mark.parametrize(
+    ("draw", "order"),
+    [
+        (0.0, ["b", "a", "c"]),
+        (0.0249, ["b", "a", "c"]),
+        (0.0251, ["c", "a", "b"]),
+        (0.0499, ["c", "a", "b"]),
+        (0.05, ["a", "b", "c"]),
+        (0.9, ["a", "b", "c"]),
+    ],
+)
+def test_below_the_share_the_draw_says_who_is_measured(draw, order):
+    table = abc(draws=lambda: draw)
+    assert table.order() == order
+    assert table.order("fastest") == order
+    assert table.order(sort="latency") == order
+
+
+def test_one_request_in_twenty_explores_and_each_of_the_others_has_its_share():
+    table = abc(draws=random.Random(7).random)
+    first = [table.order()[0] for _ in range(2000)]
+    assert 60 < 2000 - first.count("a") < 140
+    assert 25 < first.count("b") < 75
+
+
+def test_nobody_explores_where_the_share_is_nothing_or_one_deployment_is_left():
+    assert abc(draws=lambda: 0.0, explore=0.0).order() == ["a", "b", "c"]
+    alone = Table(deployment("a"), draws=lambda: 0.0)
+    assert alone.order() == ["a"]
+    cooling = Table(deployment("a"), deployment("b"), draws=lambda: 0.0)
+    cooling.fails("b")
+    assert cooling.order() == ["a"]
+
+
+def run(table, speeds, requests):
+    """Sends requests one after the other; returns who answered each, at the speeds that hold."""
+    asked = []
+    for _ in range(requests):
+        first = table.order()[0]
+        table.answers(first, speed=speeds[first])
+        asked.append(first)
+    return asked
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fastest_leaves_a_provider_that_becomes_slow_and_returns_after_it_recovers(seed):
+    table = Table(deployment("a"), deployment("b"), draws=random.Random(seed).random)
+    assert run(table, {"a": 200, "b": 100}, 100)[-20:].count("a") >= 15
+    slow = run(table, {"a": 10, "b": 100}, 40)
+    assert slow[20:].count("b") >= 15
+    again = run(table, {"a": 200, "b": 100}, 600)
+    assert again[-20:].count("a") >= 15
+
+
+@pytest.mark.parametrize("rival", ["measured", "unmeasured"])
+def test_without_exploring_too_a_provider_that_becomes_slow_is_left(rival):
+    table = Table(deployment("a"), deployment("b"), explore=0.0)
+    run(table, {"a": 200}, 50)
+    if rival == "measured":
+        table.answers("b", speed=100)
+    assert run(table, {"a": 10, "b": 100}, 20)[5:] == ["b"] * 15
+
+
+def test_an_unmeasured_deployment_goes_before_one_that_slowed_and_after_the_others():
+    table = abc()
+    for provider, speed in [("a", 200), ("c", 150), ("a", 10), ("a", 10), ("a", 10), ("a", 10)]:
+        table.answers(provider, speed=speed)
+    assert table.order() == ["c", "b", "a"]
+
+
+# ------------------------------------------------------------------------------------------- sticky
+
+TALK = [*ASK, {"role": "assistant", "content": "hello"}, {"role": "user", "content": "and?"}]
+
+
+def test_a_conversation_stays_on_its_provider():
+    table = abc(draws=lambda: 1.0)
+    table.chooser.answered(table.plan(), table.of("b"))
+    table.answers("c", speed=500)
+    assert table.order(asked=request(messages=TALK)) == ["b", "c", "a"]
+    assert table.order() == ["c", "a", "b"]
+
+
+def test_a_conversation_is_no_place_to_explore():
+    table = abc(draws=lambda: 1.0)
+    table.chooser.answered(table.plan(), table.of("a"))
+    table.chooser._draw = lambda: 0.0
+    plan = table.plan(asked=request(messages=TALK))
+    assert plan.decision is not None
+    assert (plan.decision.plan[0], plan.decision.draw) == ("a", None)
+
+
+def test_who_was_only_explored_does_not_keep_the_conversation():
+    table = abc(draws=lambda: 0.0)
+    table.chooser.answered(table.plan(), table.of("b"))
+    table.chooser._draw = lambda: 1.0
+    assert table.order(asked=request(messages=TALK)) == ["a", "b", "c"]
+
+
+def test_a_conversation_leaves_a_provider_that_cools_down_and_stays_where_it_went():
+    table = abc()
+    table.chooser.answered(table.plan(), table.of("b"))
+    table.fails("b")
+    talk = request(messages=TALK)
+    plan = table.plan(asked=talk)
+    assert [one.provider for one in plan.deployments] == ["a", "c"]
+    table.chooser.answered(plan, table.of("c"))
+    table.now += 60
+    assert table.order(asked=talk) == ["c", "a", "b"]
+
+
+def test_a_prompt_cache_key_keeps_requests_together_from_the_first():
+    table = abc()
+    asked = request(prompt_cache_key="k")
+    table.chooser.answered(table.plan(asked=asked), table.of("c"))
+    assert table.order(asked=asked) == ["c", "a", "b"]
+    assert table.order(asked=request(prompt_cache_key="l")) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("suffix", ["cheapest", "preferred"])
+def test_a_conversation_does_not_overrule_prices_and_preferences(suffix):
+    table = Table(deployment("a", price=(1, 1)), deployment("b", price=(2, 2)))
+    table.chooser.answered(table.plan(), table.of("b"))
+    assert table.order(suffix, asked=request(messages=TALK)) == ["a", "b"]
+
+
+# --------------------------------------------------------------------------------------- cooling down
+
+
+def test_who_cools_down_is_not_in_the_plan_and_is_back_afterwards():
+    table = abc()
+    table.fails("a")
+    plan = table.plan()
+    assert plan.decision is not None
+    assert plan.decision.plan == ("b", "c")
+    assert plan.decision.candidates[0] == Candidate(provider="a", failures=3, cooling_s=2.0)
+    table.now += 2.0
+    assert table.order() == ["a", "b", "c"]
+
+
+def test_a_pinned_deployment_is_in_the_plan_although_it_cools_down():
+    table = Table(deployment("a"))
+    table.fails("a")
+    assert table.order("a") == ["a"]
+    assert table.order() == []
+
+
+# -------------------------------------------------------------------------------------------- filters
+
+
+@pytest.mark.parametrize(
+    ("abilities", "fields", "why"),
+    [
+        ({"tools": False}, {"tools": TOOLS}, "does not call tools"),
+        ({"structured": False}, {"response_format": SCHEMA}, "does not follow a JSON schema"),
+        (
+            {"structured_with_tools": False},
+            {"tools": TOOLS, "response_format": SCHEMA},
+            "does not follow a JSON schema beside tools",
+        ),
+        ({"vision": False}, {"messages": IMAGE}, "does not see images"),
+        ({"efforts": ("low",)}, {"reasoning_effort": "high"}, "does not take the effort 'high'"),
+        (
+            {"efforts": ("low",)},
+            {"reasoning": {"effort": "high"}},
+            "does not take the effort 'high'",
+        ),
+    ],
+)
+def test_a_deployment_that_lacks_what_is_needed_is_left_out(abilities, fields, why):
+    table = Table(deployment("a", **abilities), deployment("b"))
+    plan = table.plan(asked=request(**fields))
+    assert plan.decision is not None
+    assert plan.decision.plan == ("b",)
+    assert [one.removed for one in plan.decision.candidates] == [why, None]
+    assert table.order() == ["a", "b"]
+    assert table.order("a", asked=request(**fields)) == ["a", "b"]  # pinned: it may say so itself
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": []},
+        {"tools": TOOLS, "tool_choice": "none"},
+        {"response_format": {"type": "text"}},
+        {"messages": [{"role": "user", "content": 'what is an "image_url"?'}]},
+    ],
+)
+def test_what_needs_nothing_leaves_nobody_out(fields):
+    able = {"tools": False, "structured": False, "structured_with_tools": False, "vision": False}
+    assert Table(deployment("a", **able)).order(asked=request(**fields)) == ["a"]
+
+
+def test_if_nobody_can_serve_it_what_removed_each_is_said():
+    table = Table(deployment("a", tools=False), deployment("b", vision=False))
+    asked = request(messages=IMAGE, tools=TOOLS)
+    with pytest.raises(InvalidRequest) as caught:
+        table.plan(asked=asked)
+    assert (caught.value.code, caught.value.param) == ("no_matching_provider", "model")
+    assert caught.value.message == (
+        "what the request needs leaves no deployment: a (does not call tools), "
+        "b (does not see images)"
+    )
+
+
+def test_a_long_prompt_goes_to_a_large_context_and_if_there_is_none_to_whoever_says_so():
+    long = request(messages=[{"role": "user", "content": "x" * 60_000}])
+    small, large = deployment("a", context=8192), deployment("b", context=131_072)
+    assert Table(small, large).order(asked=long) == ["b"]
+    assert Table(small, large).order() == ["a", "b"]
+    assert Table(small).order(asked=long) == ["a"]
+    most = request(max_tokens=100_000)
+    assert Table(small, large).order(asked=most) == ["b"]
+
+
+# -------------------------------------------------------------------------------------------- replay
+
+
+def random_table(dice):
+    names = dice.sample("abcdefgh", dice.randint(1, 8))
+    offers = [
+        deployment(
+            name,
+            price=(dice.randint(0, 9), dice.randint(0, 9)) if dice.random() < 0.7 else None,
+            context=dice.choice([None, 10, 100_000]),
+            tools=dice.choice([None, True, False]),
+        )
+        for name in names
+    ]
+    table = Table(
+        *offers,
+        draws=dice.random,
+        explore=dice.choice([0.0, 0.05, 0.5, 1.0]),
+        cheapest_by=dice.choice(["blend", "output"]),
+    )
+    for name in names:
+        for _ in range(dice.randint(0, 3)):
+            table.answers(name, speed=dice.choice([None, *range(1, 500)]), first_s=dice.random())
+        if dice.random() < 0.3:
+            table.fails(name, dice.randint(1, 5), retry_after_s=dice.choice([None, 7.0]))
+    return table, names
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_a_receipt_replays_to_the_same_choice(seed):
+    dice = random.Random(seed)
+    table, names = random_table(dice)
+    talk = request(messages=TALK, **({"tools": TOOLS} if dice.random() < 0.2 else {}))
+    if dice.random() < 0.5:
+        table.chooser.answered(table.plan(), table.of(dice.choice(names)))
+    suffix = dice.choice([None, "fastest", "cheapest", "preferred", "local", names[0]])
+    wishes = {
+        "order": dice.choice([None, dice.sample(names, dice.randint(1, len(names)))]),
+        "sort": dice.choice([None, "price", "throughput", "latency"]),
+        "allow_fallbacks": dice.choice([None, False]),
+        "ignore": dice.choice([None, names[1:2]]),
+    }
+    try:
+        plan = table.plan(suffix, talk, **wishes)
+    except InvalidRequest:
+        return
+    stored = msgspec.json.decode(msgspec.json.encode(plan.decision), type=Decision)
+    assert stored == plan.decision
+    assert replay(stored) == stored.plan == tuple(one.provider for one in plan.deployments)
+
+
+def test_a_changed_input_changes_the_replayed_choice():
+    table = abc(draws=lambda: 0.0)
+    decision = table.plan().decision
+    assert decision is not None
+    assert replay(decision) == ("b", "a", "c")
+    assert replay(msgspec.structs.replace(decision, draw=0.9)) == ("a", "b", "c")
+    assert replay(msgspec.structs.replace(decision, draw=None, sticky="c")) == ("c", "a", "b")
