@@ -448,8 +448,8 @@ def test_another_server_of_the_same_dialect_can_be_asked(
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["content"], answer["provider"]) == ("echo: hello", None)
-    assert simulator.seen[0].headers["authorization"] == "Bearer sk-1"
-    assert simulator.seen[0].headers["user-agent"] == f"trunkline/{__version__}"
+    assert simulator.seen[-1].headers["authorization"] == "Bearer sk-1"
+    assert simulator.seen[-1].headers["user-agent"] == f"trunkline/{__version__}"
 
 
 def test_a_router_that_cannot_start_says_why(tmp_path: Path, unused_port: int) -> None:

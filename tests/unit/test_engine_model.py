@@ -41,7 +41,7 @@ def test_the_markers_ids_are_known_before_the_model_is_loaded():
     file = nano().file
     assert set(file.markers) == set(MARKERS)
     assert len(set(file.markers.values())) == len(MARKERS)
-    assert (file.context, file.vocabulary, file.parts) == (8192, 1376, (NANO,))
+    assert (file.context, file.vocabulary, file.parts) == (8192, 1984, (NANO,))
 
 
 def test_a_model_of_the_users_is_spoken_to_like_gpt_oss(tmp_path):
