@@ -230,8 +230,8 @@ class ChatDecoder:
     def _repaired(self, repair: StreamRepair, chunks: Sequence[bytes]) -> list[bytes]:
         out: list[bytes] = []
         try:
-            for chunk in chunks:
-                out += repair.feed(chunk)
+            for chunk in chunks:  # in a burst, only the last one or two need it
+                out += [chunk] if repair.passes(chunk) else repair.feed(chunk)
         except UpstreamError as error:
             self._fail(error)
         except _NOT_JSON:
