@@ -54,7 +54,7 @@ def train(into: Path, *, steps: int, resume: bool = False) -> None:
     """Trains a model; writes ``tokenizer.json``, checkpoints and ``gpt-oss-nano.gguf``."""
     torch.manual_seed(SEED)
     words = into / "tokenizer.json"
-    if not words.exists():
+    if not (resume and words.exists()):
         learned_tokenizer().save(str(words))
     tokens = tokenizer.load(words)
     model = Model(Shape(vocabulary=tokens.get_vocab_size()))
