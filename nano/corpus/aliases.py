@@ -32,10 +32,6 @@ class Aliases:
             return
         self._by_word[bare] = self._drawn() if self._random.random() < self._share else bare
 
-    def replace(self, word: str) -> None:
-        """Draws another word for this one."""
-        self._by_word[_singular(word.lower())] = self._drawn()
-
     def text(self, text: str) -> str:
         """Returns a text with other words, also where they name a slot."""
         for word, alias in self._by_word.items():
