@@ -209,6 +209,10 @@ class UpstreamTimeout(APIError):
     code = "upstream_timeout"
 
 
+CALLERS_MISTAKES = frozenset({400, 413, 422})
+"""What an upstream answers where the request is at fault, unless it says that something else is."""
+
+
 class UpstreamError(TrunklineError):
     """One attempt at one deployment failed.
 

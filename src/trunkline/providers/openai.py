@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from trunkline.errors import UpstreamError
+from trunkline.errors import CALLERS_MISTAKES, UpstreamError
 from trunkline.providers.base import Call, Outgoing, ReasoningFields, Whole
 from trunkline.providers.repair import StreamRepair, is_gpt_oss, recover, repair_reply
 from trunkline.wire.sse import DONE
@@ -29,7 +29,6 @@ _MAX_SENTENCE = 500  # characters of a provider's message that a caller may read
 _MAX_PARAM = 200  # characters of the name of what a provider found wrong
 _MAX_RETRY_AFTER_S = 86_400.0
 
-_CALLERS_MISTAKES = frozenset({400, 413, 422})
 # What the model did wrong, not the caller, though it comes as a 400.
 _TOOL_USE_FAILED = "tool_use_failed"
 _MODELS_MISTAKES = frozenset({_TOOL_USE_FAILED, "json_validate_failed"})
@@ -129,7 +128,7 @@ class OpenAIChat:
         fault = _fault(body, key=self._key)
         if fault.status is not None and status < 400:
             status = fault.status
-        if status in _CALLERS_MISTAKES and not _not_the_callers(fault):
+        if status in CALLERS_MISTAKES and not _not_the_callers(fault):
             return UpstreamError(
                 f"refused the request with status {status}: {fault.message}",
                 retryable=False,
@@ -376,7 +375,7 @@ def _raise_if_error(document: Mapping[str, Raw], *, key: str | None) -> None:
 
 
 def _late_error(fault: _Fault) -> UpstreamError:
-    blames_caller = fault.status in _CALLERS_MISTAKES or (
+    blames_caller = fault.status in CALLERS_MISTAKES or (
         fault.status is None and fault.kind == "invalid_request_error"
     )
     callers = blames_caller and not _not_the_callers(fault)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from trunkline.errors import (
+    CALLERS_MISTAKES,
     APIError,
     InvalidRequest,
     ProvidersCoolingDown,
@@ -23,8 +24,6 @@ from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import Deployment
 from trunkline.routing.health import Admission, DeploymentHealth
 from trunkline.store import Attempt
-
-_ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 
 log = get_logger()
 
@@ -171,7 +170,7 @@ class Relay:
 
 def _counts(error: UpstreamError, admission: Admission, due: float) -> bool:
     """Whether a failure tells of the deployment: not of the request, nor of the time it had left."""
-    if not error.retryable or error.status in _ABOUT_THE_REQUEST:
+    if not error.retryable or error.status in CALLERS_MISTAKES:
         return False
     return not (error.timed_out and admission.now() >= due)
 
