@@ -8,6 +8,7 @@
     ├── PullError                  exit code 1: weights that cannot be fetched, or removed
     ├── APIError                   what a caller sees: status, type, code, param
     │   ├── InvalidRequest         400, the caller's mistake
+    │   │   └── NoMatchingProvider no_matching_provider, with the decision for the receipt
     │   ├── InvalidAPIKey          401
     │   ├── HostNotAllowed         403
     │   ├── ModelNotFound          404 model_not_found
@@ -95,6 +96,16 @@ class InvalidRequest(APIError):
     status = 400
     type = "invalid_request_error"
     code = "invalid_value"
+
+
+class NoMatchingProvider(InvalidRequest):
+    """nobody who offers this model may be asked"""
+
+    code = "no_matching_provider"
+
+    def __init__(self, message: str, *, param: str, decision: Any) -> None:
+        super().__init__(message, param=param)
+        self.decision = decision  # which filter removed each candidate, for the receipt
 
 
 class InvalidAPIKey(APIError):

@@ -9,7 +9,7 @@ import pytest
 
 from trunkline.accounts.pricing import Price
 from trunkline.config import ModelSettings, ProviderSettings, RoutingSettings, Secret, Settings
-from trunkline.errors import APIError, InvalidRequest, ModelNotFound
+from trunkline.errors import APIError, InvalidRequest, ModelNotFound, NoMatchingProvider
 from trunkline.routing import (
     Abilities,
     Catalog,
@@ -23,6 +23,7 @@ from trunkline.routing import (
     engine_deployment,
 )
 from trunkline.routing.policy import NO_WISHES
+from trunkline.store import NO_LIMITS
 from trunkline.wire.chat import decode_request
 
 OSS = "openai/gpt-oss-120b"
@@ -62,7 +63,7 @@ def chosen(name, wish=NO_WISHES, *, of=None):
     )
     chooser = Chooser(health=DeploymentHealth(), sticky=Sticky(), draw=lambda: 1.0)
     plan = (of or catalog()).resolve(name, wish)
-    return chooser.choose(plan, request, wishes=wish, account_id="acct_1")
+    return chooser.choose(plan, request, wishes=wish, limits=NO_LIMITS, account_id="acct_1")
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,11 @@ def wishes(**fields):
         ({"sort": "price", "order": ["desk"], "ignore": ["groq"]}, ["desk", "novita"]),
         ({"max_price": {"prompt": 0.05}}, ["novita"]),
         ({"max_price": {"completion": 0.6}}, ["groq", "novita"]),
+        ({"max_price": {"prompt": "0.05", "completion": 0.25}}, ["novita"]),
+        ({"max_price": {"prompt": 0.0499999999}}, []),
         ({"max_price": {}}, ["groq", "novita", "desk"]),
+        ({"sort": {"by": "price", "partition": "none"}}, ["novita", "groq", "desk"]),
+        ({"sort": {}, "order": ["novita"]}, ["novita", "groq", "desk"]),
         (
             {"require_parameters": False, "zdr": None, "data_collection": "allow"},
             ["groq", "novita", "desk"],
@@ -390,7 +395,17 @@ def wishes(**fields):
     ],
 )
 def test_wishes_filter_and_order(asked, order):
-    assert providers(chosen(OSS, wishes(**asked))) == order
+    try:
+        assert providers(chosen(OSS, wishes(**asked))) == order
+    except NoMatchingProvider:
+        assert order == []
+
+
+@pytest.mark.parametrize("cents", range(1, 100))
+def test_a_list_price_is_not_above_itself(cents):
+    one = deployment("a", price=(cents * 10_000_000, 0))
+    plan = chosen(OSS, wishes(max_price={"prompt": cents / 100}), of=Catalog([one]))
+    assert providers(plan) == ["a"]
 
 
 def test_no_wishes_are_no_wishes():
@@ -403,7 +418,7 @@ def test_wishes_that_leave_nobody_say_what_removed_each():
         chosen(OSS, asked)
     assert (caught.value.code, caught.value.param) == ("no_matching_provider", "provider")
     assert caught.value.message == (
-        "the request's provider filters leave no deployment: groq (in provider.ignore), "
+        f"the filters leave nobody to ask for '{OSS}': groq (in provider.ignore), "
         "novita (not in provider.only), desk (without a list price)"
     )
 
@@ -415,11 +430,17 @@ def test_wishes_that_leave_nobody_say_what_removed_each():
         ({"order": [1]}, "invalid_type", "provider.order[0]"),
         ({"sort": "beauty"}, "invalid_value", "provider.sort"),
         ({"max_price": {"prompt": -1}}, "invalid_value", "provider.max_price.prompt"),
+        ({"max_price": {"prompt": 1e300}}, "invalid_value", "provider.max_price.prompt"),
+        ({"max_price": {"completion": "NaN"}}, "invalid_value", "provider.max_price.completion"),
+        ({"max_price": {"completion": "dear"}}, "invalid_value", "provider.max_price.completion"),
+        ({"max_price": {"completion": [1]}}, "invalid_type", "provider.max_price.completion"),
+        ({"sort": {"by": "beauty"}}, "invalid_value", "provider.sort.by"),
+        ({"sort": {"buy": "price"}}, "unknown_parameter", "provider.sort.buy"),
+        ({"zdr": True}, "unsupported_parameter", "provider.zdr"),
         ({"max_price": {"image": 1}}, "unsupported_parameter", "provider.max_price.image"),
         ({"max_price": {"imago": 1}}, "unknown_parameter", "provider.max_price.imago"),
         ({"allow_fallbacks": "no"}, "invalid_type", "provider.allow_fallbacks"),
         ({"ordre": []}, "unknown_parameter", "provider.ordre"),
-        ({"require_parameters": True}, "unsupported_parameter", "provider.require_parameters"),
         ({"data_collection": "deny"}, "unsupported_parameter", "provider.data_collection"),
         ({"quantizations": ["fp8"]}, "unsupported_parameter", "provider.quantizations"),
     ],

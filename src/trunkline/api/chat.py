@@ -17,11 +17,27 @@ from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.metrics import Metrics
 from trunkline.api.receive import ClientGoneError, read_body, until_hangup
 from trunkline.api.send import send_json, send_stream
-from trunkline.errors import InvalidRequest, ServerStopping, TrunklineError, UpstreamError
+from trunkline.errors import (
+    InvalidRequest,
+    NoMatchingProvider,
+    ServerStopping,
+    TrunklineError,
+    UpstreamError,
+)
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
-from trunkline.routing import LOCAL, NOT_ASKED, Answer, Catalog, Chooser, Plan, Relay, decode_wishes
+from trunkline.routing import (
+    LOCAL,
+    NOT_ASKED,
+    Answer,
+    Catalog,
+    Chooser,
+    Plan,
+    Relay,
+    Wishes,
+    decode_wishes,
+)
 from trunkline.store import Attempt, Request, Requests
 from trunkline.wire import chat, sse
 
@@ -62,12 +78,7 @@ class ChatCompletions:
         request = chat.decode_request(body, lenient=lenient)
         wishes = decode_wishes(request.fields.get("provider"))
         exchange = exchange_of(scope)
-        plan = self._chooser.choose(
-            self._catalog.resolve(request.parameters.model, wishes),
-            request,
-            wishes=wishes,
-            account_id=exchange.caller.account_id,
-        )
+        plan = self._plan(exchange, request, wishes)
         if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
             request = chat.without_refused(request)
         run = _Run(exchange, request, plan)
@@ -87,6 +98,24 @@ class ChatCompletions:
             raise
         finally:
             self._settle(run)
+
+    def _plan(self, exchange: Exchange, request: chat.ChatRequest, wishes: Wishes) -> Plan:
+        """Returns who is to be tried; leaves a receipt of a request for which nobody is left."""
+        caller = exchange.caller
+        try:
+            return self._chooser.choose(
+                self._catalog.resolve(request.parameters.model, wishes),
+                request,
+                wishes=wishes,
+                limits=caller.limits,
+                account_id=caller.account_id,
+            )
+        except NoMatchingProvider as error:
+            asked = request.parameters.model
+            run = _Run(exchange, request, Plan(asked, asked, None, (), decision=error.decision))
+            run.status, run.error_code = error.status, error.code
+            self._settle(run)
+            raise
 
     def _lenient(self, scope: Scope) -> bool:
         wanted: str = self._params

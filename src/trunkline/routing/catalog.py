@@ -10,13 +10,13 @@ import msgspec
 
 from trunkline.accounts.pricing import Price
 from trunkline.config import ModelSettings, ProviderSettings, Settings, known, lacks_key
-from trunkline.errors import InvalidRequest, ModelNotFound
+from trunkline.errors import InvalidRequest, ModelNotFound, NoMatchingProvider
 from trunkline.ids import now
 from trunkline.routing import policy
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment
 from trunkline.routing.policy import POLICIES, Policy, Wishes
 from trunkline.routing.sticky import Conversation
-from trunkline.store import Decision
+from trunkline.store import Candidate, Decision
 
 WELL_KNOWN = frozenset([*known.providers(), *known.routes()])
 """Providers that a suffix may name although the configuration does not."""
@@ -84,8 +84,8 @@ class Catalog:
         """Returns what a model's name with an optional ``:policy`` or ``:provider`` lets choose from.
 
         Of the ``wishes`` only those count that name what would not be asked otherwise.
-        Raises ModelNotFound with the closest names, or InvalidRequest if the provider it names
-        cannot be asked (``provider_not_configured``) or nobody is left (``no_matching_provider``).
+        Raises ModelNotFound with the closest names, InvalidRequest if the provider it names cannot
+        be asked (``provider_not_configured``), or NoMatchingProvider if nobody is left.
         """
         if not name.isprintable():
             raise self._unknown(name)
@@ -108,7 +108,7 @@ class Catalog:
         if suffix in self._through:
             return [d for d in self._through[suffix] if d.model == model]
         if suffix is None or suffix in self._policies:
-            offers = _current(model, offers, wishes)
+            offers = _current(model, suffix, offers, wishes)
         named = suffix == LOCAL or (wishes is not None and wishes.asks_for(LOCAL))
         return self._policy(suffix)(offers if named else _without_reserve(offers))
 
@@ -262,7 +262,7 @@ def _price(offer: ModelSettings) -> Price | None:
 
 
 def _current(
-    model: str, offers: Sequence[Deployment], wishes: Wishes | None
+    model: str, suffix: str | None, offers: Sequence[Deployment], wishes: Wishes | None
 ) -> Sequence[Deployment]:
     """Leaves out what is deprecated, unless the request names its provider."""
     left = [
@@ -272,10 +272,10 @@ def _current(
     ]
     if not left:
         pins = _either([f"{_shortened(model)}:{offer.provider}" for offer in offers])
-        raise InvalidRequest(
+        raise _refused(
             f"'{_shortened(model)}' is deprecated wherever it is offered; it can still be asked for as {pins}",
-            code="no_matching_provider",
-            param="model",
+            suffix or "fastest",
+            dict.fromkeys(offers, "deprecated, and so only asked by name"),
         )
     return left
 
@@ -285,15 +285,31 @@ def _without_reserve(offers: Sequence[Deployment]) -> Sequence[Deployment]:
     return [offer for offer in offers if not offer.reserve] or offers
 
 
-def _nobody_left(model: str, suffix: str | None, offers: Sequence[Deployment]) -> InvalidRequest:
+def _nobody_left(
+    model: str, suffix: str | None, offers: Sequence[Deployment]
+) -> NoMatchingProvider:
     providers = ", ".join(offer.provider for offer in offers)
     what = "no local deployment" if suffix == LOCAL else f"provider '{suffix}' does not offer"
     verb = " offers" if suffix == LOCAL else ""
-    return InvalidRequest(
+    return _refused(
         f"{what}{verb} '{_shortened(model)}'; it is offered by {providers}",
-        code="no_matching_provider",
-        param="model",
+        LOCAL if suffix == LOCAL else "pinned",
+        {offer: _not_asked_for(offer, suffix) for offer in offers},
     )
+
+
+def _not_asked_for(offer: Deployment, suffix: str | None) -> str:
+    if suffix != LOCAL:
+        return f"not '{suffix}'"
+    return "deprecated, and so only asked by name" if offer.local else "not local"
+
+
+def _refused(
+    message: str, policy_name: str, removed: Mapping[Deployment, str]
+) -> NoMatchingProvider:
+    candidates = [Candidate(provider=offer.provider, removed=why) for offer, why in removed.items()]
+    decision = Decision(policy=policy_name, candidates=tuple(candidates))
+    return NoMatchingProvider(message, param="model", decision=decision)
 
 
 def _either(names: Sequence[str]) -> str:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from trunkline.errors import InvalidRequest
+from trunkline.accounts.limits import objection
+from trunkline.errors import NoMatchingProvider
 from trunkline.routing import policy
 from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import Deployment
@@ -19,7 +20,7 @@ from trunkline.routing.health import Condition, DeploymentHealth
 from trunkline.routing.needs import needs_of
 from trunkline.routing.policy import NO_WISHES, Wishes
 from trunkline.routing.sticky import Sticky, conversation_of
-from trunkline.store import Candidate, Decision
+from trunkline.store import NO_LIMITS, Candidate, Decision, Limits
 from trunkline.wire.chat import ChatRequest
 
 CheapestBy = Literal["blend", "output"]
@@ -53,24 +54,33 @@ class Chooser:
         self._draw = draw
         self._last: dict[tuple[str, str], tuple[Condition, Candidate]] = {}
 
-    def choose(self, plan: Plan, request: ChatRequest, *, wishes: Wishes, account_id: str) -> Plan:
+    def choose(
+        self,
+        plan: Plan,
+        request: ChatRequest,
+        *,
+        wishes: Wishes,
+        limits: Limits,
+        account_id: str,
+    ) -> Plan:
         """Returns the plan with its deployments in the order to be tried, and its decision.
 
-        None is left if all that could serve the request cool down. Raises InvalidRequest that says
-        what removed each (``no_matching_provider``), if the filters leave none.
+        ``limits`` are those of the caller's key. None is left if all that could serve the request
+        cool down. Raises NoMatchingProvider, which says what removed each, if the filters leave none.
         """
         offers = plan.deployments
-        removed = _removed(offers, request, wishes=wishes, pinned=plan.pinned)
+        removed = _removed(plan, request, wishes=wishes, limits=limits)
         conversation = None
         if len(offers) > 1 or plan.pinned:
             conversation = conversation_of(request, account_id=account_id, model=plan.model)
         name = _PINNED if plan.pinned else plan.suffix or "fastest"
-        measured = len(offers) > 1 and _sort(name, wishes.sort) in _MEASURED and not wishes.order
+        several = len(offers) > 1 and removed.count(None) > 1
+        measured = several and not wishes.order and _sort(name, wishes.sort_by) in _MEASURED
         sticky = self._sticky.provider(conversation) if conversation and measured else None
-        draw = self._draw() if measured and sticky is None else None
+        draw = self._draw() if measured and sticky is None and self._explore else None
         decision = Decision(
             policy=name,
-            sort=wishes.sort,
+            sort=wishes.sort_by,
             order=_known(wishes.order, offers) if wishes.order else (),
             only_first=wishes.only_first,
             cheapest_by=self._cheapest_by,
@@ -79,6 +89,8 @@ class Chooser:
             sticky=sticky,
             candidates=tuple(map(self._candidate, offers, removed)),
         )
+        if all(removed):
+            raise _nobody_left(plan.model, decision, wishes)
         order = planned(decision)
         return msgspec.structs.replace(
             plan,
@@ -215,29 +227,37 @@ def _known(order: Sequence[str], offers: Sequence[Deployment]) -> tuple[str, ...
 
 
 def _removed(
-    offers: Sequence[Deployment], request: ChatRequest, *, wishes: Wishes, pinned: bool
+    plan: Plan, request: ChatRequest, *, wishes: Wishes, limits: Limits
 ) -> Sequence[str | None]:
-    """Returns for each deployment what leaves it out, None for those that are left."""
+    """Returns for each deployment which filter leaves it out, None for those that are left."""
+    offers = plan.deployments
     removed: list[str | None] = [None] * len(offers)
+    if limits is not NO_LIMITS:
+        removed = [_beyond(limits, plan, offer) for offer in offers]
     if wishes is not NO_WISHES:
-        removed = [wishes.objection(offer) for offer in offers]
-        if all(removed):
-            raise _nobody_left("the request's provider filters leave", offers, removed, "provider")
+        removed = [r or wishes.objection(o) for r, o in zip(removed, offers, strict=True)]
     # Who was pinned is asked, whatever is known of it, and may say so itself.
-    if pinned or not any(offer.abilities or offer.context for offer in offers):
+    if plan.pinned and not wishes.require_parameters:
+        return removed
+    if not any(offer.abilities or offer.context for offer in offers):
         return removed
     needs = needs_of(request)
-    for place, offer in enumerate(offers):
-        if removed[place] is None and offer.abilities is not None:
-            removed[place] = needs.lacking(offer.abilities)
-    if all(removed):
-        raise _nobody_left("what the request needs leaves", offers, removed, "model")
-    unsuited = [why or needs.unsuited(o) for why, o in zip(removed, offers, strict=True)]
-    return removed if all(unsuited) else unsuited
+    removed = [r or needs.lacking(o) for r, o in zip(removed, offers, strict=True)]
+    unsuited = [r or needs.unsuited(o) for r, o in zip(removed, offers, strict=True)]
+    return unsuited if wishes.require_parameters or not all(unsuited) else removed
 
 
-def _nobody_left(
-    what: str, offers: Sequence[Deployment], removed: Sequence[str | None], param: str
-) -> InvalidRequest:
-    each = ", ".join(f"{o.provider} ({why})" for o, why in zip(offers, removed, strict=True))
-    return InvalidRequest(f"{what} no deployment: {each}", code="no_matching_provider", param=param)
+def _beyond(limits: Limits, plan: Plan, offer: Deployment) -> str | None:
+    behind = plan.suffix if plan.pinned and plan.suffix != offer.provider else None
+    return objection(
+        limits, model=plan.model, provider=offer.provider, price=offer.price, behind=behind
+    )
+
+
+def _nobody_left(model: str, decision: Decision, wishes: Wishes) -> NoMatchingProvider:
+    each = ", ".join(f"{one.provider} ({one.removed})" for one in decision.candidates)
+    return NoMatchingProvider(
+        f"the filters leave nobody to ask for '{model}': {each}",
+        param="model" if wishes is NO_WISHES else "provider",
+        decision=decision,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from trunkline.routing.deployment import Abilities, Deployment
+from trunkline.routing.deployment import Deployment
 from trunkline.wire.chat import ChatRequest
 
 _BYTES_PER_TOKEN = 6  # more than prompts have, so that none seems longer than it is
@@ -12,16 +12,23 @@ _NO_TOOLS = (b"", b"[]")
 
 
 class Needs(NamedTuple):
-    """``tokens`` is an estimate from below, None where there is none: images count in their own way."""
+    """``tokens`` is an estimate from below, None where there is none: images count in their own way.
+
+    ``most`` is how long the answer may become at most, 0 where the request does not say.
+    """
 
     tools: bool = False
     structured: bool = False
     vision: bool = False
     effort: str | None = None
     tokens: int | None = None
+    most: int = 0
 
-    def lacking(self, abilities: Abilities) -> str | None:
+    def lacking(self, deployment: Deployment) -> str | None:
         """Returns what of the needs is certainly not served, None if nothing is."""
+        abilities = deployment.abilities
+        if abilities is None:
+            return None
         if self.tools and abilities.tools is False:
             return "does not call tools"
         if self.structured and abilities.structured is False:
@@ -39,6 +46,8 @@ class Needs(NamedTuple):
         """
         if self.tokens and deployment.context and self.tokens > deployment.context:
             return f"about {self.tokens} tokens or more are beyond its {deployment.context}"
+        if deployment.max_output and self.most > deployment.max_output:
+            return f"answers with {deployment.max_output} tokens at most, not {self.most}"
         efforts = deployment.abilities.efforts if deployment.abilities else None
         if self.effort and efforts is not None and self.effort not in efforts:
             return f"does not take the effort '{self.effort}'"
@@ -58,4 +67,5 @@ def needs_of(request: ChatRequest) -> Needs:
         vision=vision,
         effort=parameters.reasoning_effort or (reasoning.effort if reasoning else None),
         tokens=None if vision else (len(messages) + len(tools)) // _BYTES_PER_TOKEN + most,
+        most=most,
     )
