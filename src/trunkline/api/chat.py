@@ -104,7 +104,7 @@ class ChatCompletions:
         caller = exchange.caller
         try:
             return self._chooser.choose(
-                self._catalog.resolve(request.parameters.model, wishes),
+                self._catalog.resolve(request.parameters.model),
                 request,
                 wishes=wishes,
                 limits=caller.limits,

@@ -14,7 +14,7 @@ from trunkline.errors import InvalidRequest, ModelNotFound, NoMatchingProvider
 from trunkline.ids import now
 from trunkline.routing import policy
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment
-from trunkline.routing.policy import POLICIES, Policy, Wishes
+from trunkline.routing.policy import POLICIES, Policy
 from trunkline.routing.sticky import Conversation
 from trunkline.store import Candidate, Decision
 
@@ -80,10 +80,9 @@ class Catalog:
         """Returns each public model with the deployments that offer it."""
         return self._by_model
 
-    def resolve(self, name: str, wishes: Wishes | None = None) -> Plan:
+    def resolve(self, name: str) -> Plan:
         """Returns what a model's name with an optional ``:policy`` or ``:provider`` lets choose from.
 
-        Of the ``wishes`` only those count that name what would not be asked otherwise.
         Raises ModelNotFound with the closest names, InvalidRequest if the provider it names cannot
         be asked (``provider_not_configured``), or NoMatchingProvider if nobody is left.
         """
@@ -97,20 +96,17 @@ class Catalog:
         offers = self._by_model.get(model)
         if offers is None:
             raise self._unknown(model)
-        chosen = self._chosen(model, suffix, offers, wishes)
+        chosen = self._chosen(model, suffix, offers)
         if not chosen:
             raise _nobody_left(model, suffix, offers)
         return Plan(name, model, suffix, tuple(chosen))
 
     def _chosen(
-        self, model: str, suffix: str | None, offers: Sequence[Deployment], wishes: Wishes | None
+        self, model: str, suffix: str | None, offers: Sequence[Deployment]
     ) -> Sequence[Deployment]:
         if suffix in self._through:
             return [d for d in self._through[suffix] if d.model == model]
-        if suffix is None or suffix in self._policies:
-            offers = _current(model, suffix, offers, wishes)
-        named = suffix == LOCAL or (wishes is not None and wishes.asks_for(LOCAL))
-        return self._policy(suffix)(offers if named else _without_reserve(offers))
+        return self._policy(suffix)(offers)
 
     def _split(self, name: str) -> tuple[str, str | None]:
         """Splits at the last colon if a policy or a known provider follows; else it is the id's."""
@@ -261,55 +257,21 @@ def _price(offer: ModelSettings) -> Price | None:
     return Price(input=offer.input, output=offer.output, cached_input=offer.cached_input)
 
 
-def _current(
-    model: str, suffix: str | None, offers: Sequence[Deployment], wishes: Wishes | None
-) -> Sequence[Deployment]:
-    """Leaves out what is deprecated, unless the request names its provider."""
-    left = [
-        offer
-        for offer in offers
-        if not offer.deprecated or (wishes is not None and wishes.asks_for(offer.provider))
-    ]
-    if not left:
-        pins = _either([f"{_shortened(model)}:{offer.provider}" for offer in offers])
-        raise _refused(
-            f"'{_shortened(model)}' is deprecated wherever it is offered; it can still be asked for as {pins}",
-            suffix or "fastest",
-            dict.fromkeys(offers, "deprecated, and so only asked by name"),
-        )
-    return left
-
-
-def _without_reserve(offers: Sequence[Deployment]) -> Sequence[Deployment]:
-    """Leaves out what nobody asked for: who pulled weights did not ask for failover to a slow CPU."""
-    return [offer for offer in offers if not offer.reserve] or offers
-
-
 def _nobody_left(
     model: str, suffix: str | None, offers: Sequence[Deployment]
 ) -> NoMatchingProvider:
     providers = ", ".join(offer.provider for offer in offers)
     what = "no local deployment" if suffix == LOCAL else f"provider '{suffix}' does not offer"
     verb = " offers" if suffix == LOCAL else ""
-    return _refused(
+    why = "not local" if suffix == LOCAL else f"not '{suffix}'"
+    candidates = [Candidate(provider=offer.provider, removed=why) for offer in offers]
+    return NoMatchingProvider(
         f"{what}{verb} '{_shortened(model)}'; it is offered by {providers}",
-        LOCAL if suffix == LOCAL else "pinned",
-        {offer: _not_asked_for(offer, suffix) for offer in offers},
+        param="model",
+        decision=Decision(
+            policy=LOCAL if suffix == LOCAL else "pinned", candidates=tuple(candidates)
+        ),
     )
-
-
-def _not_asked_for(offer: Deployment, suffix: str | None) -> str:
-    if suffix != LOCAL:
-        return f"not '{suffix}'"
-    return "deprecated, and so only asked by name" if offer.local else "not local"
-
-
-def _refused(
-    message: str, policy_name: str, removed: Mapping[Deployment, str]
-) -> NoMatchingProvider:
-    candidates = [Candidate(provider=offer.provider, removed=why) for offer, why in removed.items()]
-    decision = Decision(policy=policy_name, candidates=tuple(candidates))
-    return NoMatchingProvider(message, param="model", decision=decision)
 
 
 def _either(names: Sequence[str]) -> str:

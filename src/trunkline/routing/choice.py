@@ -15,7 +15,7 @@ from trunkline.accounts.limits import objection
 from trunkline.errors import NoMatchingProvider
 from trunkline.routing import policy
 from trunkline.routing.catalog import Plan
-from trunkline.routing.deployment import Deployment
+from trunkline.routing.deployment import LOCAL, Deployment
 from trunkline.routing.health import Condition, DeploymentHealth
 from trunkline.routing.needs import needs_of
 from trunkline.routing.policy import NO_WISHES, Wishes
@@ -232,19 +232,54 @@ def _removed(
     """Returns for each deployment which filter leaves it out, None for those that are left."""
     offers = plan.deployments
     removed: list[str | None] = [None] * len(offers)
+    if any(offer.deprecated for offer in offers) and not plan.pinned:
+        removed = [_deprecated(plan, offer, wishes) for offer in offers]
     if limits is not NO_LIMITS:
-        removed = [_beyond(limits, plan, offer) for offer in offers]
+        removed = [r or _beyond(limits, plan, o) for r, o in zip(removed, offers, strict=True)]
     if wishes is not NO_WISHES:
         removed = [r or wishes.objection(o) for r, o in zip(removed, offers, strict=True)]
     # Who was pinned is asked, whatever is known of it, and may say so itself.
-    if plan.pinned and not wishes.require_parameters:
-        return removed
+    if not plan.pinned or wishes.require_parameters:
+        removed = _unable(removed, offers, request, strictly=bool(wishes.require_parameters))
+    if any(offer.reserve for offer in offers) and not _asks_for_own(plan, wishes):
+        removed = _reserved(removed, offers)
+    return removed
+
+
+def _unable(
+    removed: list[str | None],
+    offers: Sequence[Deployment],
+    request: ChatRequest,
+    *,
+    strictly: bool,
+) -> list[str | None]:
+    """Leaves out who lacks what the request needs; ``strictly`` also who only suits it less."""
     if not any(offer.abilities or offer.context for offer in offers):
         return removed
     needs = needs_of(request)
-    removed = [r or needs.lacking(o) for r, o in zip(removed, offers, strict=True)]
-    unsuited = [r or needs.unsuited(o) for r, o in zip(removed, offers, strict=True)]
-    return unsuited if wishes.require_parameters or not all(unsuited) else removed
+    able = [r or needs.lacking(o) for r, o in zip(removed, offers, strict=True)]
+    suited = [r or needs.unsuited(o) for r, o in zip(able, offers, strict=True)]
+    return suited if strictly or not all(suited) else able
+
+
+def _deprecated(plan: Plan, offer: Deployment, wishes: Wishes) -> str | None:
+    if not offer.deprecated or wishes.asks_for(offer.provider):
+        return None
+    return f"deprecated, so it must be asked for as '{plan.model}:{offer.provider}'"
+
+
+def _asks_for_own(plan: Plan, wishes: Wishes) -> bool:
+    return plan.suffix == LOCAL or wishes.asks_for(LOCAL)
+
+
+def _reserved(removed: Sequence[str | None], offers: Sequence[Deployment]) -> list[str | None]:
+    """Leaves out the reserve while others are left: who pulled weights asked for no slow failover."""
+    others = any(r is None and not o.reserve for r, o in zip(removed, offers, strict=True))
+    why = f"kept in reserve, so it must be asked for as ':{LOCAL}'"
+    return [
+        why if r is None and o.reserve and others else r
+        for r, o in zip(removed, offers, strict=True)
+    ]
 
 
 def _beyond(limits: Limits, plan: Plan, offer: Deployment) -> str | None:
