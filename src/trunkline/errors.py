@@ -15,6 +15,7 @@
     │   ├── NotFound               404 not_found
     │   ├── MethodNotAllowed       405
     │   ├── RequestTooLarge        413
+    │   ├── RateLimited            429, with Retry-After
     │   ├── EngineOverloaded       429, with Retry-After
     │   ├── ProvidersCoolingDown   429, with Retry-After
     │   ├── UpstreamFailed         502
@@ -162,6 +163,14 @@ class RequestTooLarge(APIError):
     status = 413
     type = "invalid_request_error"
     code = "request_too_large"
+
+
+class RateLimited(APIError):
+    """this key may not begin another request now; try again shortly"""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
 
 
 class EngineOverloaded(APIError):

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 import msgspec
 import pytest
 
-from tests.e2e.client import Answer, chat, question, receipt, run, until
-from tests.serving import Serving, running
+from tests.e2e.client import Answer, ask, chat, question, receipt, run, streaming, until
+from tests.serving import Serving, running, simulated_provider
 from tests.simulator import Simulator
 from trunkline.routing import replay
 from trunkline.store import Decision
 
-MODEL = "sim/echo"
+MODEL, PACED = "sim/echo", "sim/paced-20ms"
 _CONFIG = """
 [engine]
 enabled = false
@@ -137,3 +137,49 @@ def test_a_changed_limit_is_heeded_within_a_second(router: Serving) -> None:
     until(lambda: answered() == 400, "the limit", timeout_s=1.0)
     run("keys", "limit", made["id"], "--providers", "none", home=router.home)
     until(lambda: answered() == 200, "no limit", timeout_s=1.0)
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Serving]:
+    with ExitStack() as stack:
+        simulator = stack.enter_context(Simulator())
+        config = (
+            f"[engine]\nenabled = false\n{simulated_provider(simulator.base_url, MODEL, PACED)}"
+        )
+        yield stack.enter_context(running(config=config, flags=["--workers", "2"]))
+
+
+def test_a_rate_is_kept_exactly_by_all_workers_together(workers: Serving) -> None:
+    limited = key(workers, "--rate", "5/h")
+    answers = [chat(workers, question(model=MODEL), key=limited) for _ in range(20)]
+    assert [answer.status for answer in answers] == [200] * 5 + [429] * 15
+    assert answers[-1].error == {
+        "message": answers[-1].error["message"],
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    }
+    assert 700 <= int(answers[-1].headers["retry-after"]) <= 720
+    assert ask(workers, "GET", "/v1/models", key=limited).status == 200
+    assert chat(workers, question(model=MODEL)).status == 200
+
+
+def test_streams_count_as_running_until_they_end_or_are_left(workers: Serving) -> None:
+    limited = key(workers, "--concurrency", "2")
+    stream = {"headers": {"Authorization": f"Bearer {limited}"}}
+    text = " ".join(["word"] * 3000)  # a minute
+
+    def answered() -> Answer:
+        return chat(workers, question(model=MODEL), key=limited)
+
+    with (
+        streaming(workers, question(text, model=PACED), **stream) as one,
+        streaming(workers, question(text, model=PACED), **stream) as two,
+    ):
+        assert (one.status, two.status) == (200, 200)
+        refused = [answered() for _ in range(8)]
+        assert {(each.status, each.error["code"]) for each in refused} == {
+            (429, "concurrency_limit_exceeded")
+        }
+        assert {each.headers["retry-after"] for each in refused} == {"1"}
+    until(lambda: answered().status == 200, "the streams' end")

@@ -2,6 +2,8 @@
 
 from trunkline.accounts.first import FirstKey as FirstKey
 from trunkline.accounts.first import ensure_first_key as ensure_first_key
+from trunkline.accounts.gate import Gate as Gate
+from trunkline.accounts.gate import shared_file as shared_file
 from trunkline.accounts.keyring import Caller as Caller
 from trunkline.accounts.keyring import Keyring as Keyring
 from trunkline.accounts.keys import NewKey as NewKey

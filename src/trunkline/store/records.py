@@ -41,6 +41,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     concurrency: int | None = None
     rate: Rate | None = None
 
+    @property
+    def counted(self) -> bool:
+        """Whether its requests must be counted."""
+        return self.concurrency is not None or self.rate is not None
+
 
 NO_LIMITS = Limits()
 
