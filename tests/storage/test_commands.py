@@ -154,6 +154,19 @@ def test_a_limit_that_cannot_be_read_is_a_usage_error(run, option, value):
     assert json.loads(run("keys", "ls", "--json").stdout) == []
 
 
+def test_a_provider_that_nobody_has_heard_of_is_warned_of(run):
+    outcome = run(
+        "keys", "create", "--providers", "groq,local,a*", "--deny-providers", "gorq", "--json"
+    )
+    assert outcome.stderr == (
+        "trunkline: warning: no provider 'gorq' is known or configured; "
+        "see 'trunkline providers ls'\n"
+    )
+    made = json.loads(outcome.stdout)
+    assert "'gorq'" in run("keys", "limit", made["id"], "--rate", "5/s").stderr
+    assert run("keys", "limit", made["id"], "--deny-providers", "none").stderr == ""
+
+
 def test_a_key_that_is_not_there_is_neither_shown_nor_limited(run):
     for command in (("show",), ("limit", "--rate", "none")):
         with pytest.raises(TrunklineError, match="no key starts with 'key_"):

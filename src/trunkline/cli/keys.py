@@ -27,6 +27,7 @@ from trunkline.cli.limits import (
     merged,
     public,
     told,
+    warn_of_unknown,
 )
 from trunkline.cli.output import print_json, print_table
 from trunkline.errors import TrunklineError
@@ -112,6 +113,7 @@ def create(
 
     changes = merged(models, deny_models, providers, deny_providers, max_price, concurrency, rate)
     limits = msgspec.structs.replace(NO_LIMITS, **changes)
+    warn_of_unknown(limits, config)
 
     async def run() -> accounts.NewKey:
         async with open_configured(config) as store:
@@ -233,7 +235,9 @@ def limit(
             )
             return changed, _names(await store.accounts.all_accounts(), None)[changed.account_id]
 
-    _tell(*asyncio.run(run()), as_json=as_json)
+    changed, account = asyncio.run(run())
+    warn_of_unknown(changed.limits, config)
+    _tell(changed, account, as_json=as_json)
 
 
 @app.command("revoke")

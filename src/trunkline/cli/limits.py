@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from trunkline.cli.output import warn
 from trunkline.store import Limits, Rate
 
 Changes = dict[str, Any]
@@ -81,6 +84,25 @@ def _rate(text: str) -> Changes:
 def merged(*changes: Changes | None) -> Changes:
     """Returns what several options amount to; None is one that was not given."""
     return {field: value for some in changes if some for field, value in some.items()}
+
+
+def warn_of_unknown(limits: Limits, config: Path | None) -> None:
+    """Warns of providers that nobody has heard of: a misspelt name would deny nobody."""
+    from trunkline import config as configuration
+
+    names = [name for name in (*limits.providers, *limits.deny_providers) if "*" not in name]
+    if not names:
+        return
+    configured = configuration.load(config, environ=os.environ).providers
+    known = {
+        "local",
+        *configuration.known.providers(),
+        *configuration.known.routes(),
+        *configured,
+    }
+    for name in names:
+        if name not in known:
+            warn(f"no provider '{name}' is known or configured; see 'trunkline providers ls'")
 
 
 def public(limits: Limits) -> dict[str, Any]:
