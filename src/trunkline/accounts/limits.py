@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from trunkline.accounts.pricing import Price
 from trunkline.store import Limits
@@ -33,7 +33,7 @@ def objection(
     )
 
 
-def _listed(what: str, name: str, allowed: Sequence[str], denied: Sequence[str]) -> str | None:
+def _listed(what: str, name: str, allowed: tuple[str, ...], denied: tuple[str, ...]) -> str | None:
     if allowed and not _matches(name, allowed):
         return f"not in the key's {what}"
     if denied and _matches(name, denied):
@@ -41,7 +41,8 @@ def _listed(what: str, name: str, allowed: Sequence[str], denied: Sequence[str])
     return None
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+@lru_cache(maxsize=4096)
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 

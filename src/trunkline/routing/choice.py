@@ -232,7 +232,8 @@ def _removed(
     """Returns for each deployment which filter leaves it out, None for those that are left."""
     offers = plan.deployments
     removed: list[str | None] = [None] * len(offers)
-    if any(offer.deprecated for offer in offers) and not plan.pinned:
+    by_name = any(offer.deprecated or offer.reserve for offer in offers)
+    if by_name and not plan.pinned:
         removed = [_deprecated(plan, offer, wishes) for offer in offers]
     if limits is not NO_LIMITS:
         removed = [r or _beyond(limits, plan, o) for r, o in zip(removed, offers, strict=True)]
@@ -241,7 +242,7 @@ def _removed(
     # Who was pinned is asked, whatever is known of it, and may say so itself.
     if not plan.pinned or wishes.require_parameters:
         removed = _unable(removed, offers, request, strictly=bool(wishes.require_parameters))
-    if any(offer.reserve for offer in offers) and not _asks_for_own(plan, wishes):
+    if by_name and not _asks_for_own(plan, wishes):
         removed = _reserved(removed, offers)
     return removed
 
