@@ -47,11 +47,11 @@ class DeploymentHealth:
         self._half_life_s = half_life_s
         self._jitter = jitter
         self._on_cooling = on_cooling
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[tuple[str, str, str], _Known] = {}
 
     def of(self, deployment: Deployment) -> Condition:
         """Returns how a deployment stands at this moment: the same object while nothing changes."""
-        known = self._known.get((deployment.model, deployment.provider))
+        known = self._known.get(deployment.identity)
         if known is None:
             return _UNKNOWN
         condition = known.condition
@@ -83,7 +83,7 @@ class DeploymentHealth:
         return Admission(self, deployment, self._of(deployment), trial=False)
 
     def _of(self, deployment: Deployment) -> _Known:
-        key = (deployment.model, deployment.provider)
+        key = deployment.identity
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = _Known(self._half_life_s)
