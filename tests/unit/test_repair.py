@@ -289,6 +289,15 @@ CLEAN = {
         chunk({}, "tool_calls"),
         USAGE,
     ],
+    "one kind after the other": [
+        chunk({"reasoning": "if a <", "reasoning_content": "if a <"}),
+        chunk({"content": "\n"}),
+        chunk({"reasoning": "b <|", "reasoning_content": "b <|"}),
+        chunk({"content": "a <"}),
+        chunk({"tool_calls": [{**WEATHER, "function": {"name": "ls", "arguments": ""}}]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+        chunk({}, "tool_calls"),
+    ],
     "calls that a tool may judge": [
         chunk({"content": "I look."}),
         chunk(
@@ -350,6 +359,36 @@ def test_text_is_held_back_only_while_it_may_be_a_marker():
         for text in ("He", "llo", " <", "b>", " <|", "x", "<|end|>", " no")
     ]
     assert passed == [1, 1, 0, 2, 0, 2, 0, 2]
+
+
+def test_nothing_is_held_back_once_something_else_follows():
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    deltas = [
+        {"reasoning": "if a <", "reasoning_content": "if a <"},
+        *({"content": text} for text in ("so", "me", "\n")),
+        {"tool_calls": [{**WEATHER, "function": {"name": "exec", "arguments": ""}}]},
+        *(
+            {"tool_calls": [{"index": 0, "function": {"arguments": t}}]}
+            for t in ('{"com', 'mand":')
+        ),
+    ]
+    passed = [len(decoder.decode([msgspec.json.encode(chunk(delta))])) for delta in deltas]
+    assert passed == [0, 2, 1, 1, 1, 1, 1]
+
+
+def test_white_space_before_a_call_does_not_hold_it_back():
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    begun = {**WEATHER, "function": {"name": "exec", "arguments": '{"command'}}
+    deltas = [{"content": "\n\n"}, {"tool_calls": [begun]}]
+    passed = [len(decoder.decode([msgspec.json.encode(chunk(delta))])) for delta in deltas]
+    assert passed == [0, 2]
+
+
+def test_a_leak_after_white_space_and_reasoning_is_still_one():
+    reply = [{"content": "\n"}, {"reasoning": "Hm."}, {"content": "assistantfinalHi"}]
+    chunks = [*map(chunk, reply), chunk({}, "stop")]
+    wanted = outcome(reasoning="Hm.", content="\nHi", repairs=["bare_channels"])
+    assert answer_streamed({}, chunks) == wanted
 
 
 def test_what_can_be_no_call_of_ours_is_not_withheld_in_silence():

@@ -80,6 +80,13 @@ class ReasoningText:
         deltas = self._plain.feed(text)
         return deltas if self._plain.leak is None else [*deltas, *self._read_on()]
 
+    def interrupted(self) -> list[Delta]:
+        """Something else follows: what is held back is the beginning of nothing."""
+        if not self.held:
+            return []
+        deltas = self._plain.close()
+        return deltas if self._plain.leak is None else [*deltas, *self._read_on()]
+
     def close(self) -> list[Delta]:
         if self._reader is not None:
             return self._reader.close()
@@ -131,6 +138,19 @@ class ContentText:
         if self._head is not None:
             return self._begin(self._head + text)
         return self._feed_plain(text)
+
+    def interrupted(self) -> list[Delta]:
+        """Something else follows: what is held back is the beginning of nothing."""
+        if not self.held:
+            return []
+        if self._head is None:
+            deltas = self._plain.close()
+            return deltas if self._plain.leak is None else [*deltas, *self._read_on()]
+        text, self._head = self._head, None
+        if text.isspace():  # an answer may still begin
+            self._head = ""
+            return [Content(text)]
+        return self._open(_opening(text, ended=True), text)
 
     def close(self) -> list[Delta]:
         if self._tag is not None:

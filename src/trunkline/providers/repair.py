@@ -390,10 +390,14 @@ class _Choice:
         for piece in pieces:
             match piece:
                 case Reasoning(text):
+                    out += self._said(self._content.interrupted())
                     out += self._said(self._reasoning.feed(text))
                 case Content(text):
+                    out += self._said(self._reasoning.interrupted())
                     out += self._said(self._content.feed(text))
                 case NativeCall():
+                    out += self._said(self._reasoning.interrupted())
+                    out += self._said(self._content.interrupted())
                     out += self._begin_call(piece)
                 case Arguments(index, text):
                     call = self._native[index]
