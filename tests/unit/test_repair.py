@@ -527,3 +527,11 @@ def test_what_is_no_chunk_is_an_error(broken):
     decoder.decode([broken])
     with pytest.raises(UpstreamError, match="not a chat completion chunk"):
         decoder.flush()
+
+
+def test_a_last_chunk_that_is_none_is_an_error():
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    for payload in (*[msgspec.json.encode(chunk({"content": "Hi"}))] * 2, b"{it}", b"[DONE]"):
+        decoder.decode([payload])
+    with pytest.raises(UpstreamError, match="not a chat completion chunk"):
+        decoder.flush()

@@ -49,7 +49,8 @@ _LEFT_BY_TEMPLATE = ("choices", "usage")
 _encode = msgspec.json.encode
 _decode_any = msgspec.json.Decoder().decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]] | None).decode
+_decode_delta = msgspec.json.Decoder(dict[str, Raw] | None).decode
 
 
 def is_gpt_oss(model: str) -> bool:
@@ -113,7 +114,7 @@ class StreamRepair:
     def feed(self, chunk: bytes) -> list[bytes]:
         """Returns what has become certain; msgspec's errors and UnicodeDecodeError mean no chunk."""
         fields = _decode_object(chunk)
-        choices = _decode_objects(fields.get("choices", b"[]"))
+        choices = _decode_objects(fields.get("choices", b"[]")) or []
         if len(choices) == 1:
             out = self._feed_choice(chunk, fields, choices[0])
         elif choices:
@@ -557,7 +558,7 @@ class _StreamedChoice:
         return self._choice.calm and not self._queue
 
     def feed(self, chunk: bytes, fields: dict[str, Raw], choice: dict[str, Raw]) -> list[bytes]:
-        delta = _decode_object(choice.get("delta", b"{}"))
+        delta = _decode_delta(choice.get("delta", b"null")) or {}
         pieces = list(self._pieces.of(delta, choice))
         if self._choice.finished:
             return self._after_the_end(chunk, fields, pieces)
