@@ -535,3 +535,57 @@ def test_a_last_chunk_that_is_none_is_an_error():
         decoder.decode([payload])
     with pytest.raises(UpstreamError, match="not a chat completion chunk"):
         decoder.flush()
+
+
+def endless(first, more, *, until=2000):
+    """Feeds the first delta and then the others that ``more`` makes; returns what the stream ends with."""
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    decoder.decode([msgspec.json.encode(chunk(first))])
+    for number in range(until):
+        decoder.decode([msgspec.json.encode(more(number))])
+        if decoder.done:
+            break
+    with pytest.raises(UpstreamError) as caught:
+        decoder.flush()
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("first", "more", "ends"),
+    [
+        pytest.param(
+            {"content": "<|channel|>commentary to=functions.ls<|message|>{"},
+            lambda _: chunk({"content": "x" * 10_000}),
+            "called a tool with arguments without end",
+            id="a call in the text",
+        ),
+        pytest.param(
+            {"tool_calls": [{**WEATHER, "function": {"name": "ls", "arguments": '{"path":"'}}]},
+            lambda _: chunk(
+                {"tool_calls": [{"index": 0, "function": {"arguments": "x" * 100_000}}]}
+            ),
+            "called a tool with arguments without end",
+            id="a call that seems right",
+        ),
+        pytest.param(
+            {"content": "a <"},
+            lambda _: chunk({"role": "assistant" + " " * 50_000}),
+            "sent too much before it was clear what it says",
+            id="nothing while text is held",
+        ),
+        pytest.param(
+            {},
+            lambda number: chunk({"tool_calls": [{**WEATHER, "index": number}]}),
+            "called tools without end",
+            id="calls",
+        ),
+        pytest.param(
+            {"content": "a"},
+            lambda at: {**chunk({}), "choices": [{"index": at, "delta": {"content": "<"}}]},
+            "sent choices without end",
+            id="choices",
+        ),
+    ],
+)
+def test_no_stream_is_kept_in_memory_without_end(first, more, ends):
+    assert endless(first, more) == ends

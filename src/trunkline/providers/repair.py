@@ -41,6 +41,10 @@ NAMES = frozenset(
 
 _GPT_OSS = re.compile(r"gpt[-_. ]?oss", re.IGNORECASE)
 _MAX_ARGUMENTS = 1024 * 1024  # characters of a call that has to be complete before it is passed on
+_MAX_PASSED_ARGUMENTS = 16 * 1024 * 1024  # characters of any other: all of it is checked in the end
+_MAX_HELD_BYTES = 16 * 1024 * 1024
+_MAX_CALLS = 512  # of one choice
+_MAX_CHOICES = 128  # as many as can be asked for
 _REASONING = ("reasoning", "reasoning_content")
 _FINISH_REASONS = frozenset({"stop", "length", "content_filter"})
 _CUT_OFF = frozenset({"length", "content_filter"})
@@ -151,6 +155,8 @@ class StreamRepair:
 
     def _choice(self, index: int) -> _StreamedChoice:
         if index not in self._choices:
+            if len(self._choices) == _MAX_CHOICES:
+                raise _broken("sent choices without end")
             self._choices[index] = _StreamedChoice(
                 index, self._request, self.repairs, reasoning_names=self._names
             )
@@ -313,14 +319,13 @@ class _Call:
         self.known = known
         self.watch = args.Watch()
         self._text: list[str] = []
+        self._unsent = ""  # while it may still be sent before the end
         self._length = 0
         self._sent = 0
 
     @property
     def text(self) -> str:
-        if len(self._text) > 1:
-            self._text = ["".join(self._text)]
-        return self._text[0] if self._text else ""
+        return "".join(self._text)
 
     @property
     def held(self) -> bool:
@@ -330,18 +335,20 @@ class _Call:
         """Returns the arguments that may be passed on."""
         self._text.append(text)
         self._length += len(text)
-        if self._length > _MAX_ARGUMENTS and self.held:
+        if self._length > (_MAX_ARGUMENTS if self.held else _MAX_PASSED_ARGUMENTS):
             raise _broken("called a tool with arguments without end")
-        before = self._length - len(text)
-        self.watch.feed(text)
-        if not self.known or self.watch.safe <= self._sent:
+        if not self.known or self.watch.trouble:
             return ""
-        at, self._sent = self._sent, self.watch.safe
-        return text[: self._sent - before] if at == before else self.text[at : self._sent]
+        self.watch.feed(text)
+        unsent, safe = self._unsent + text, self.watch.safe - self._sent
+        self._unsent = unsent[safe:]
+        self._sent = self.watch.safe
+        return unsent[:safe]
 
     def rest(self, whole: str) -> str | None:
         """Returns what of the whole arguments has not been passed on; None if something else was."""
-        rest = whole[self._sent :] if whole.startswith(self.text[: self._sent]) else None
+        passed = self.text[: self._sent]
+        rest = whole[self._sent :] if whole.startswith(passed) else None
         self._sent = self._length
         return rest
 
@@ -361,6 +368,7 @@ class _Choice:
         self._native: dict[int, _Call] = {}
         self._arriving: list[_Call] = []
         self._leaked: tuple[str, list[str]] | None = None  # a call that was left in the text
+        self._leaked_length = 0
         self._reason: str | None = None
 
     @property
@@ -447,10 +455,13 @@ class _Choice:
             match delta:
                 case CallStart(_, name):
                     out += self._end_leaked_call()
-                    self._leaked = (name, [])
+                    self._leaked, self._leaked_length = (name, []), 0
                 case Arguments(_, text):
                     assert self._leaked is not None
                     self._leaked[1].append(text)
+                    self._leaked_length += len(text)
+                    if self._leaked_length > _MAX_ARGUMENTS:
+                        raise _broken("called a tool with arguments without end")
                 case Content(text):
                     out += [*self._end_leaked_call(), delta]
                     self.answered = self.answered or not text.isspace()
@@ -467,9 +478,14 @@ class _Choice:
         whole = self._whole(text, tool)
         if whole != text:
             self._repairs.add("arguments_mended")
-        self._calls += 1
-        index = self._calls - 1
+        index = self._next_call()
         return [NativeCall(index, new_id("call"), tool), Arguments(index, whole)]
+
+    def _next_call(self) -> int:
+        if self._calls == _MAX_CALLS:
+            raise _broken("called tools without end")
+        self._calls += 1
+        return self._calls - 1
 
     def _tool_by_arguments(self, text: str) -> str:
         tool = self._request.tool_by_arguments(text)
@@ -496,7 +512,7 @@ class _Choice:
         if name is None and not self._request.closed:
             name = piece.name.partition("<|")[0].strip() or None
         call = _Call(
-            self._calls,
+            self._next_call(),
             identifier=piece.id or new_id("call"),
             name=name or piece.name,
             known=name is not None,
@@ -505,7 +521,6 @@ class _Choice:
             self._repairs.add("tool_call_id")
         if name is not None and name != piece.name:
             self._repairs.add("tool_name_cut")
-        self._calls += 1
         self._native[piece.index] = call
         self._arriving.append(call)
         return [NativeCall(call.index, call.id, call.name)] if call.known else []
@@ -544,6 +559,7 @@ class _StreamedChoice:
         self._pieces = _Pieces()
         self._choice = _Choice(request, repairs, sole=request.sole)
         self._queue: list[bytes] = []
+        self._queued_bytes = 0
         self._before: list[Piece] = []
         self._after: list[Piece] = []
         self._others: dict[str, Raw] = {}  # fields of deltas that are no business of ours
@@ -573,7 +589,12 @@ class _StreamedChoice:
             self._after += self._choice.finish()
         if ended or not self._choice.held:
             return self._release(fields)
-        return self._rewritten(fields) if self._choice.reading else []
+        if self._choice.reading:
+            return self._rewritten(fields)
+        self._queued_bytes += len(chunk)
+        if self._queued_bytes > _MAX_HELD_BYTES:
+            raise _broken("sent too much before it was clear what it says")
+        return []
 
     def flush(self, fields: dict[str, Raw], *, finished: bool) -> list[bytes]:
         if self._choice.finished:
@@ -600,6 +621,7 @@ class _StreamedChoice:
         return out
 
     def _forget(self) -> None:
+        self._queued_bytes = 0
         self._before, self._after, self._others, self._usage = [], [], {}, None
 
     def _after_the_end(
