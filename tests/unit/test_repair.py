@@ -468,6 +468,30 @@ def test_a_refusal_and_one_of_several_choices_may_be_empty(n):
     assert OpenAIChat().reply(call({}, stream=False), body).chunks == (body,)
 
 
+def test_a_refusal_may_be_streamed():
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    deltas = [{"role": "assistant", "content": ""}, {"refusal": "I"}, {"refusal": " cannot"}]
+    payloads = [msgspec.json.encode(chunk(delta)) for delta in deltas]
+    payloads.append(msgspec.json.encode(chunk({}, "stop")))
+    delivered = [one for payload in payloads for one in decoder.decode([payload])]
+    assert [*delivered, *decoder.decode([b"[DONE]"]), *decoder.flush()] == payloads
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_content_in_parts_outlives_a_repair(stream):
+    parts = [{"type": "text", "text": "Hi"}]
+    if stream:
+        decoder = OpenAIChat().decoder(call({}, stream=True))
+        [said] = decoder.decode([msgspec.json.encode(chunk({"content": parts}, "tool_calls"))])
+        choice = json.loads(said)["choices"][0]
+        assert (choice["delta"], choice["finish_reason"]) == ({"content": parts}, "stop")
+        return
+    body = msgspec.json.encode(whole({"content": parts, "finish_reason": "tool_calls"}))
+    replied = OpenAIChat().reply(call({}, stream=False), body)
+    choice = json.loads(replied.chunks[0])["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (parts, "stop")
+
+
 def test_a_second_finish_reason_is_dropped_and_its_usage_kept():
     decoder = OpenAIChat().decoder(call({}, stream=True))
     chunks = [chunk({"content": "Hi"}), chunk({}, "stop"), chunk({}, "stop")]

@@ -174,7 +174,7 @@ class StreamRepair:
 
 def _without_content(read: bytes) -> bool:
     nothing = read.count(b'"content":""') + read.count(b'"content":null')
-    return nothing == read.count(b'"content"')
+    return nothing == read.count(b'"content"') and b'"refusal":"' not in read
 
 
 def repair_reply(
@@ -580,7 +580,7 @@ class _StreamedChoice:
             return self._after_the_end(chunk, fields, pieces)
         self._queue.append(chunk)
         self._usage = fields.get("usage", self._usage)
-        self._others.update({k: v for k, v in delta.items() if k not in _OURS})
+        self._others.update(_not_ours(delta))
         self._choice.answered = self._choice.answered or _answers_otherwise(delta)
         self._before += pieces
         self._after += self._choice.feed(pieces)
@@ -639,6 +639,15 @@ class _StreamedChoice:
 # ---------------------------------------------------------------------------- deltas and messages
 
 _OURS = frozenset({"content", "tool_calls", *_REASONING})
+
+
+def _not_ours(holder: Mapping[str, Raw]) -> dict[str, Raw]:
+    """Returns what is passed on as it is; content in parts is no text of ours either."""
+    return {
+        name: raw
+        for name, raw in holder.items()
+        if name not in _OURS or (name == "content" and bytes(raw).startswith(b"["))
+    }
 
 
 class _Pieces:
@@ -779,8 +788,9 @@ def _message(
     message: Mapping[str, Raw], pieces: Sequence[Piece], reasoning_names: Sequence[str]
 ) -> dict[str, Any]:
     """Writes pieces as the message that they make together."""
-    out: dict[str, Any] = {name: raw for name, raw in message.items() if name not in _OURS}
-    out["content"] = "".join(p.text for p in pieces if isinstance(p, Content)) or None
+    out: dict[str, Any] = {"content": None, **_not_ours(message)}
+    if content := "".join(p.text for p in pieces if isinstance(p, Content)):
+        out["content"] = content
     if reasoning := "".join(p.text for p in pieces if isinstance(p, Reasoning)):
         out.update(dict.fromkeys(reasoning_names, reasoning))
     arguments: dict[int, str] = {}
