@@ -345,6 +345,39 @@ def fold_one(chunks, index):
     )
 
 
+QUOTED = [
+    "Use:\n```\n<|start|>assistant<|channel|>final<|message|>Hi<|end|>\n```\nDone.",
+    "The marker `<|start|>assistant` opens a message, ``a ` <|channel|>final`` its channel.",
+    "Never write ```<|end|>```.",
+    "It's `<|return|>`",
+]
+
+
+@pytest.mark.parametrize("text", QUOTED)
+@pytest.mark.parametrize("kind", ["content", "reasoning"])
+def test_what_is_quoted_as_code_is_no_leak_wherever_it_is_cut(text, kind):
+    reply = {"content": "Hi", kind: text}
+    wanted = outcome(**reply)
+    assert answer_whole({"reply": reply}) == wanted
+    for cuts in [*([at] for at in range(len(text))), list(range(1, len(text)))]:
+        assert answer_streamed({}, streamed(reply, {kind: cuts})) == wanted, cuts
+
+
+@pytest.mark.parametrize("before", ["`a` ", "```\ncode\n```\n", "it`s\n", "````\n```\n````\n"])
+def test_a_leak_behind_code_is_still_one(before):
+    text = f"{before}Bye<|end|><|start|>assistant<|channel|>final<|message|>Bye"
+    got = answer_streamed({}, streamed({"content": text}, {"content": list(range(1, len(text)))}))
+    assert (got["content"], got["repairs"]) == (f"{before}Bye\n\nBye", ["markers_in_content"])
+
+
+@pytest.mark.parametrize("said", ["Answer in <reasoning> and <answer>.", "\\u003Creasoning>"])
+def test_tags_that_the_conversation_asks_for_are_content(said):
+    text = "<reasoning>a</reasoning><answer>b</answer>"
+    case = {"conversation": said, "reply": {"content": text}}
+    assert answer_whole(case) == outcome(content=text)
+    assert answer_streamed(case, streamed(case["reply"], {})) == outcome(content=text)
+
+
 def test_a_clean_reply_passes_byte_for_byte():
     body = json.dumps(whole({"content": "a <b>", "calls": [["ls", '{ "path": "x" }']]})).encode()
     body = body.replace(b'"stop"', b'"tool_calls"')

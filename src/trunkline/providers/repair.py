@@ -40,6 +40,8 @@ NAMES = frozenset(
 """Every repair, as metrics and receipts call it."""
 
 _GPT_OSS = re.compile(r"gpt[-_. ]?oss", re.IGNORECASE)
+_MARKER = re.compile(rb"(?:<|u003[cC])\|")
+_TAG = re.compile(rb"(?:<|u003[cC])reasoning")
 _MAX_ARGUMENTS = 1024 * 1024  # characters of a call that has to be complete before it is passed on
 _MAX_PASSED_ARGUMENTS = 16 * 1024 * 1024  # characters of any other: all of it is checked in the end
 _MAX_HELD_BYTES = 16 * 1024 * 1024
@@ -109,7 +111,7 @@ class StreamRepair:
 
     def passes(self, read: bytes) -> bool:
         """Whether the chunks of one read may pass unseen: a few searches, nothing is decoded."""
-        if not self._passing or b"<" in read or b"u003" in read:
+        if not self._passing or b"<" in read or b"`" in read or b"u003" in read:
             return False
         if b"tool_calls" in read or b'finish_reason":"' in read:
             return False
@@ -169,7 +171,8 @@ class StreamRepair:
         )
         # The searches know one way of writing JSON only.
         self._spaced = self._spaced or b'"choices": ' in chunk
-        self._passing = not self._spaced and (self._calm or self.waiting)
+        attentive = any(choice.attentive for choice in self._choices.values())
+        self._passing = not (self._spaced or attentive) and (self._calm or self.waiting)
 
 
 def _without_content(read: bytes) -> bool:
@@ -273,12 +276,18 @@ class _Asked:
 
     @cached_property
     def _quotes_markers(self) -> bool:
-        messages = bytes(self._body.get("messages") or b"")
-        return b"<|" in messages or b"u003c|" in messages
+        return self._spells(_MARKER)
 
     def quotes_markers(self) -> bool:
         """Whether the conversation itself spells markers."""
         return self._quotes_markers
+
+    def asks_for_tags(self) -> bool:
+        """Whether the conversation itself spells the tag of reasoning."""
+        return self._spells(_TAG)
+
+    def _spells(self, pattern: re.Pattern[bytes]) -> bool:
+        return pattern.search(self._body.get("messages") or b"") is not None
 
     def tools(self) -> Collection[str]:
         """The names of the declared functions."""
@@ -361,7 +370,9 @@ class _Choice:
         self._request = request
         self._repairs = repairs
         self._sole = sole
-        self._content = ContentText(tools=request.tools, quoted=request.quotes_markers)
+        self._content = ContentText(
+            tools=request.tools, quoted=request.quotes_markers, tagged=request.asks_for_tags
+        )
         self._reasoning = ReasoningText(tools=request.tools, quoted=request.quotes_markers)
         self.answered = False  # by something that is no reasoning
         self._calls = 0
@@ -380,6 +391,11 @@ class _Choice:
     def reading(self) -> bool:
         """Whether what comes out is no longer what goes in."""
         return self._content.reading or self._reasoning.reading
+
+    @property
+    def attentive(self) -> bool:
+        """Whether what follows has to be seen, whatever it is."""
+        return self._content.attentive or self._reasoning.attentive
 
     @property
     def waiting(self) -> bool:
@@ -564,6 +580,10 @@ class _StreamedChoice:
         self._after: list[Piece] = []
         self._others: dict[str, Raw] = {}  # fields of deltas that are no business of ours
         self._usage: Raw | None = None
+
+    @property
+    def attentive(self) -> bool:
+        return self._choice.attentive
 
     @property
     def waiting(self) -> bool:
