@@ -341,6 +341,7 @@ def test_a_failure_of_the_deployment_counts_and_three_keep_requests_away(error):
     [
         UpstreamError("bad", retryable=False, status=400),
         UpstreamError("the model's arguments", retryable=True, status=400, code="tool_use_failed"),
+        UpstreamError("called a tool that was not offered", retryable=True, by_model=True),
         TOO_LONG,
         InvalidRequest("x"),
         EngineOverloaded(retry_after_s=1),

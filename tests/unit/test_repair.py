@@ -646,3 +646,35 @@ def endless(first, more, *, until=2000):
 )
 def test_no_stream_is_kept_in_memory_without_end(first, more, ends):
     assert endless(first, more) == ends
+
+
+@pytest.mark.parametrize(
+    ("reply", "by_model"),
+    [
+        ({"calls": [["delete_everything", '{"nothing":"fits"}']]}, True),
+        ({"calls": [["get_weather", '{"city":']]}, True),
+        ({"content": ""}, False),
+    ],
+)
+def test_what_the_model_did_wrong_is_told_from_a_broken_server(reply, by_model):
+    with pytest.raises(UpstreamError) as caught:
+        OpenAIChat().reply(call({}, stream=False), msgspec.json.encode(whole(reply)))
+    assert (caught.value.retryable, caught.value.by_model) == (True, by_model)
+
+
+@pytest.mark.parametrize("second", ['{"path":"b"}', '{"path":"b', "{'path': 'b'}", "{"])
+def test_a_second_object_cut_or_not_leaves_open_which_was_meant(second):
+    text = f'{{"path":"a"}} {second}'
+    with pytest.raises(UpstreamError, match="do not fit"):
+        OpenAIChat().reply(
+            call({}, stream=False), msgspec.json.encode(whole({"calls": [["ls", text]]}))
+        )
+
+
+def test_words_behind_an_object_are_left_out_braces_and_all():
+    reply = {"calls": [["ls", '{"path":"a"} Then {x} and {}.']]}
+    got = answer_whole({"reply": reply})
+    assert (got["calls"], got["repairs"]) == (
+        [["ls", '{"path":"a"}']],
+        ["arguments_mended", "finish_reason"],
+    )

@@ -345,7 +345,7 @@ class _Call:
         self._text.append(text)
         self._length += len(text)
         if self._length > (_MAX_ARGUMENTS if self.held else _MAX_PASSED_ARGUMENTS):
-            raise _broken("called a tool with arguments without end")
+            raise _mistaken("called a tool with arguments without end")
         if not self.known or self.watch.trouble:
             return ""
         self.watch.feed(text)
@@ -477,7 +477,7 @@ class _Choice:
                     self._leaked[1].append(text)
                     self._leaked_length += len(text)
                     if self._leaked_length > _MAX_ARGUMENTS:
-                        raise _broken("called a tool with arguments without end")
+                        raise _mistaken("called a tool with arguments without end")
                 case Content(text):
                     out += [*self._end_leaked_call(), delta]
                     self.answered = self.answered or not text.isspace()
@@ -499,14 +499,14 @@ class _Choice:
 
     def _next_call(self) -> int:
         if self._calls == _MAX_CALLS:
-            raise _broken("called tools without end")
+            raise _mistaken("called tools without end")
         self._calls += 1
         return self._calls - 1
 
     def _tool_by_arguments(self, text: str) -> str:
         tool = self._request.tool_by_arguments(text)
         if tool is None:
-            raise _broken("called a tool that was not offered")
+            raise _mistaken("called a tool that was not offered")
         self._repairs.add("tool_found_by_arguments")
         return tool
 
@@ -519,7 +519,7 @@ class _Choice:
         watch.feed(text)
         if self._reason in _CUT_OFF and not watch.trouble:
             return text
-        raise _broken("called a tool with arguments that do not fit it")
+        raise _mistaken("called a tool with arguments that do not fit it")
 
     # ------------------------------------------------------------------ calls sent as such
 
@@ -552,7 +552,7 @@ class _Choice:
         whole = text if args.parsed(text) is not None else self._whole(text, call.name)
         rest = call.rest(whole)
         if rest is None:
-            raise _broken("called a tool with arguments that are not JSON")
+            raise _mistaken("called a tool with arguments that are not JSON")
         if whole != text:
             self._repairs.add("arguments_mended")
         return [*out, Arguments(call.index, rest)] if rest else out
@@ -884,3 +884,7 @@ def _found(tool: str | None, arguments: str, request: _Asked) -> _Found | None:
 
 def _broken(what: str) -> UpstreamError:
     return UpstreamError(what, retryable=True)
+
+
+def _mistaken(what: str) -> UpstreamError:
+    return UpstreamError(what, retryable=True, by_model=True)

@@ -169,8 +169,11 @@ class Relay:
 
 
 def _counts(error: UpstreamError, admission: Admission, due: float) -> bool:
-    """Whether a failure tells of the deployment: not of the request, nor of the time it had left."""
-    if not error.retryable or error.status in CALLERS_MISTAKES:
+    """Whether a failure tells of the deployment: not of the request, nor of the time it had left.
+
+    Nor of the model: else one caller's prompt could make a provider cool down for everybody.
+    """
+    if not error.retryable or error.by_model or error.status in CALLERS_MISTAKES:
         return False
     return not (error.timed_out and admission.now() >= due)
 
