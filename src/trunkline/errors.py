@@ -239,7 +239,8 @@ class UpstreamError(TrunklineError):
     ``message`` may quote the upstream, and so a prompt: it is for the developer's eye and never
     logged. ``public`` is what a caller may read: our words or, for a caller's own mistake
     (``status`` 400 to 499, not ``retryable``), the provider's sentence. ``timed_out`` tells a
-    deadline from another failure, ``limit`` such a mistake that another provider may not see as one.
+    deadline from another failure, ``limit`` such a mistake that another provider may not see as one,
+    ``by_model`` what the model did wrong, which a prompt can bring about at any provider.
     """
 
     def __init__(
@@ -254,6 +255,7 @@ class UpstreamError(TrunklineError):
         timed_out: bool = False,
         retry_after_s: float | None = None,
         limit: bool = False,
+        by_model: bool = False,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
@@ -264,6 +266,7 @@ class UpstreamError(TrunklineError):
         self.timed_out = timed_out
         self.retry_after_s = retry_after_s
         self.limit = limit
+        self.by_model = by_model
 
     @property
     def outcome(self) -> str:

@@ -100,6 +100,28 @@ def test_unmeasured_deployments_keep_the_catalogues_order():
     assert abc().order() == abc().order("fastest") == ["a", "b", "c"]
 
 
+def test_what_a_router_passes_on_is_priced_and_measured_apart_from_what_it_offers_itself():
+    own = deployment("router")
+    passed_on = msgspec.structs.replace(
+        own, upstream_model="m:groq", price=Price(input=1, output=1)
+    )
+    table = Table(own, deployment("b", price=(2, 2)))
+    pinned = table.chooser.choose(
+        Plan("m:groq", "m", "groq", (passed_on,)),
+        request(),
+        wishes=NO_WISHES,
+        account_id="acct_1",
+    )
+    assert pinned.decision is not None
+    assert pinned.decision.candidates[0].input == 1
+    for _ in range(3):
+        table.health.insist(passed_on).failed()
+    assert table.order("cheapest") == ["b", "router"]
+    unpinned = table.plan().decision
+    assert unpinned is not None
+    assert unpinned.candidates[0] == Candidate(provider="router")
+
+
 def test_the_fastest_goes_first_and_the_unmeasured_come_after_the_measured():
     table = abc()
     table.answers("b", speed=50)

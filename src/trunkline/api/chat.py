@@ -131,7 +131,7 @@ class ChatCompletions:
 
     async def _answer(self, run: _Run, send: Send) -> None:
         call = run.call()
-        async with self._relay.open(run.plan, call) as answer:
+        async with self._relay.open(run.plan, call, run.given_up) as answer:
             run.committed(answer)
             self._chooser.answered(run.plan, answer.deployment)
             if call.stream:
@@ -217,6 +217,10 @@ class _Run:
         self.attempts = tuple(answer.attempts)
         self.exchange.provider = answer.deployment.provider
         self.exchange.model = answer.deployment.model
+
+    def given_up(self, attempts: Sequence[Attempt]) -> None:
+        """Nobody waits any more for what was tried so far."""
+        self.attempts = tuple(attempts)
 
     def note_repairs(self) -> None:
         """Notes what was put right, which is known once the reply has ended."""

@@ -52,7 +52,7 @@ class Chooser:
         self._explore = explore
         self._cheapest_by: CheapestBy = cheapest_by
         self._draw = draw
-        self._last: dict[tuple[str, str], tuple[Condition, Candidate]] = {}
+        self._last: dict[tuple[str, str, str], tuple[Condition, Candidate]] = {}
 
     def choose(
         self,
@@ -113,7 +113,7 @@ class Chooser:
         condition = self._health.of(deployment)
         if removed is not None:
             return _candidate(deployment, condition, removed)
-        key = (deployment.model, deployment.provider)
+        key = deployment.identity
         last, candidate = self._last.get(key, (None, None))
         if candidate is None or last is not condition:
             candidate = _candidate(deployment, condition, None)
