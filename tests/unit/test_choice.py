@@ -110,6 +110,7 @@ def test_what_a_router_passes_on_is_priced_and_measured_apart_from_what_it_offer
         Plan("m:groq", "m", "groq", (passed_on,)),
         request(),
         wishes=NO_WISHES,
+        limits=NO_LIMITS,
         account_id="acct_1",
     )
     assert pinned.decision is not None
