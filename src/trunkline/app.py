@@ -21,7 +21,7 @@ from trunkline.api.chat import ChatCompletions
 from trunkline.api.edge import Edge, accepted_hosts
 from trunkline.api.health import EngineState, Health, MetricsPage
 from trunkline.api.metrics import Metrics
-from trunkline.api.models import Models, OneModel, shown_models
+from trunkline.api.models import Models, OneModel, ShownModels
 from trunkline.api.openapi import OpenAPI
 from trunkline.api.receipts import Receipts
 from trunkline.api.routes import Endpoints, routes
@@ -221,7 +221,14 @@ async def open_app(
             on_failover=metrics.failed_over,
         )
         main = engines.get(setup.model.card.name) if setup.model else None
-        yield App(_edge(setup, store, catalog, chooser, relay, metrics, main), catalog, store)
+        shown = ShownModels(
+            catalog,
+            condition=health.of,
+            created=int(time.time()),
+            descriptions=_descriptions(setup),
+        )
+        edge = _edge(setup, store, catalog, chooser, relay, shown, metrics, main)
+        yield App(edge, catalog, store)
 
 
 async def _local_provider(
@@ -298,11 +305,11 @@ def _edge(
     catalog: Catalog,
     chooser: Chooser,
     relay: Relay,
+    shown: ShownModels,
     metrics: Metrics,
     engine: Access | None,
 ) -> Edge:
     server = setup.settings.server
-    shown = shown_models(catalog, created=int(time.time()), descriptions=_descriptions(setup))
     endpoints = Endpoints(
         chat=ChatCompletions(
             catalog=catalog,
@@ -315,7 +322,7 @@ def _edge(
             body_timeout_s=server.body_timeout_s,
         ),
         models=Models(shown),
-        one_model=OneModel(shown, catalog),
+        one_model=OneModel(shown),
         receipts=Receipts(store.requests),
         health=Health(_engine_state(engine)),
         metrics=MetricsPage(metrics),

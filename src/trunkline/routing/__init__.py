@@ -3,7 +3,7 @@
 from trunkline.routing.catalog import Catalog, Plan, catalog_of, engine_deployment
 from trunkline.routing.choice import Chooser, replay
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment
-from trunkline.routing.health import DeploymentHealth
+from trunkline.routing.health import Condition, DeploymentHealth
 from trunkline.routing.policy import Wishes, decode_wishes
 from trunkline.routing.relay import NOT_ASKED, Answer, Relay
 from trunkline.routing.sticky import Sticky
@@ -15,6 +15,7 @@ __all__ = [
     "Answer",
     "Catalog",
     "Chooser",
+    "Condition",
     "Deployment",
     "DeploymentHealth",
     "Plan",
