@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from trunkline.accounts import Keyring
 from trunkline.api.chat import ChatCompletions
 from trunkline.api.edge import Edge, accepted_hosts
+from trunkline.api.embeddings import Embeddings
 from trunkline.api.health import EngineState, Health, MetricsPage
 from trunkline.api.metrics import Metrics
 from trunkline.api.models import Models, OneModel, ShownModels
@@ -33,7 +34,8 @@ from trunkline.engine.endpoint import Access
 from trunkline.engine.model import Model
 from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import EngineUnavailable, StartError
-from trunkline.providers.base import Provider
+from trunkline.providers.base import Adapter, Provider
+from trunkline.providers.embeddings import OpenAIEmbeddings
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
@@ -185,10 +187,22 @@ async def open_app(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(_store(setup))
         transport = await stack.enter_async_context(Client())
-        providers: dict[str, Provider] = {
-            name: _http_provider(name, provider, settings, transport)
+        active = {
+            name: provider
             for name, provider in settings.providers.items()
             if provider.active and not setup.demo
+        }
+        providers: dict[str, Provider] = {
+            name: _http_provider(
+                name, provider, settings, transport, _chat_adapter(provider, settings)
+            )
+            for name, provider in active.items()
+        }
+        embedding_providers = {
+            name: _http_provider(
+                name, provider, settings, transport, _embeddings_adapter(provider, settings)
+            )
+            for name, provider in active.items()
         }
         served = [model for model in setup.models if model.card.name in engines]
         providers[LOCAL] = LocalModels(
@@ -213,13 +227,15 @@ async def open_app(
             explore=routing.explore,
             cheapest_by=routing.cheapest_by,
         )
-        relay = Relay(
-            providers=providers,
+        open_relay = partial(
+            Relay,
             health=health,
             request_timeout_s=routing.request_timeout_s,
             on_attempt=metrics.attempted,
             on_failover=metrics.failed_over,
         )
+        relay = open_relay(providers=providers)
+        embeddings = open_relay(providers=embedding_providers)
         main = engines.get(setup.model.card.name) if setup.model else None
         shown = ShownModels(
             catalog,
@@ -227,7 +243,7 @@ async def open_app(
             created=int(time.time()),
             descriptions=_descriptions(setup),
         )
-        edge = _edge(setup, store, catalog, chooser, relay, shown, metrics, main)
+        edge = _edge(setup, store, catalog, chooser, relay, embeddings, shown, metrics, main)
         yield App(edge, catalog, store)
 
 
@@ -274,20 +290,36 @@ def _store(setup: Setup) -> AbstractAsyncContextManager[Store]:
     )
 
 
+def _chat_adapter(provider: ProviderSettings, settings: Settings) -> OpenAIChat:
+    return OpenAIChat(
+        key=provider.key.reveal() if provider.key else None,
+        reasoning_fields=settings.server.reasoning_fields,
+        gpt_oss=[
+            offer.id or model for model, offer in provider.models.items() if is_gpt_oss(model)
+        ],
+    )
+
+
+def _embeddings_adapter(provider: ProviderSettings, settings: Settings) -> OpenAIEmbeddings:
+    return OpenAIEmbeddings(
+        key=provider.key.reveal() if provider.key else None,
+        read_error=_chat_adapter(provider, settings).error,
+        takes_encoding=provider.quirks.encoding_format,
+    )
+
+
 def _http_provider(
-    name: str, provider: ProviderSettings, settings: Settings, client: Client
+    name: str,
+    provider: ProviderSettings,
+    settings: Settings,
+    client: Client,
+    adapter: Adapter,
 ) -> HTTPProvider:
     routing = settings.routing
     return HTTPProvider(
         name=name,
         base_url=provider.base_url,
-        adapter=OpenAIChat(
-            key=provider.key.reveal() if provider.key else None,
-            reasoning_fields=settings.server.reasoning_fields,
-            gpt_oss=[
-                offer.id or model for model, offer in provider.models.items() if is_gpt_oss(model)
-            ],
-        ),
+        adapter=adapter,
         client=client,
         timeouts=Timeouts(
             connect_s=routing.connect_timeout_s,
@@ -305,6 +337,7 @@ def _edge(
     catalog: Catalog,
     chooser: Chooser,
     relay: Relay,
+    embeddings: Relay,
     shown: ShownModels,
     metrics: Metrics,
     engine: Access | None,
@@ -315,6 +348,16 @@ def _edge(
             catalog=catalog,
             chooser=chooser,
             relay=relay,
+            requests=store.requests,
+            metrics=metrics,
+            params=setup.settings.routing.params,
+            max_body_bytes=server.max_body_bytes,
+            body_timeout_s=server.body_timeout_s,
+        ),
+        embeddings=Embeddings(
+            catalog=catalog,
+            chooser=chooser,
+            relay=embeddings,
             requests=store.requests,
             metrics=metrics,
             params=setup.settings.routing.params,

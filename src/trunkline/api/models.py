@@ -50,7 +50,10 @@ class Architecture(msgspec.Struct, kw_only=True):
 
 
 class Model(msgspec.Struct, kw_only=True):
-    """A model, as OpenAI shows it; ``providers`` in the order in which they are tried at first."""
+    """A model, as OpenAI shows it; ``providers`` in the order in which they are tried at first.
+
+    ``dimensions`` is the length of an embedding model's vectors, the most it can make.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -59,6 +62,7 @@ class Model(msgspec.Struct, kw_only=True):
     architecture: Architecture
     providers: list[ModelProvider]
     context_length: int | None = None
+    dimensions: int | UnsetType = UNSET
     description: str | None = None
 
 
@@ -98,7 +102,7 @@ class ShownModels:
         models = self._catalog.models()
         if offers := models.get(name):  # also one that policies leave out, as all are deprecated
             return self._shown(name, offers)
-        plan = self._catalog.resolve(name)
+        plan = self._catalog.resolve(name, kind=None)
         # In demo mode another model answers: say which, under the name that was asked for.
         answering = plan.deployments[0].model
         return msgspec.structs.replace(self._shown(answering, models[answering]), id=plan.model)
@@ -112,6 +116,7 @@ class ShownModels:
             architecture=_architecture(deployments),
             providers=[_provider(d, self._condition(d)) for d in deployments],
             context_length=max(contexts, default=None),
+            dimensions=_known(max((d.dimensions or 0 for d in deployments), default=0) or None),
             description=self._descriptions.get(name),
         )
 
@@ -140,8 +145,10 @@ class OneModel:
 
 def _architecture(deployments: Sequence[Deployment]) -> Architecture:
     sees = any(d.abilities is not None and d.abilities.vision for d in deployments)
+    embeds = any(d.kind == "embedding" for d in deployments)
     return Architecture(
-        input_modalities=["text", "image"] if sees else ["text"], output_modalities=["text"]
+        input_modalities=["text", "image"] if sees else ["text"],
+        output_modalities=["embeddings" if embeds else "text"],
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.routing import Route, Router
 
 from trunkline.api.chat import ChatCompletions
+from trunkline.api.embeddings import Embeddings
 from trunkline.api.health import Health, MetricsPage
 from trunkline.api.models import Models, OneModel
 from trunkline.api.openapi import OpenAPI
@@ -18,6 +19,7 @@ class Endpoints:
     """What the routes lead to; each is an ASGI application."""
 
     chat: ChatCompletions
+    embeddings: Embeddings
     models: Models
     one_model: OneModel
     receipts: Receipts
@@ -31,6 +33,7 @@ def routes(endpoints: Endpoints) -> Router:
     return Router(
         [
             Route("/v1/chat/completions", endpoints.chat, methods=["POST"]),
+            Route("/v1/embeddings", endpoints.embeddings, methods=["POST"]),
             Route("/v1/models", endpoints.models, methods=["GET"]),
             Route("/v1/models/{id:path}", endpoints.one_model, methods=["GET"]),
             Route("/v1/requests/{id}", endpoints.receipts, methods=["GET"]),

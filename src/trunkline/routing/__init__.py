@@ -2,7 +2,7 @@
 
 from trunkline.routing.catalog import Catalog, Plan, catalog_of, engine_deployment
 from trunkline.routing.choice import Chooser, replay
-from trunkline.routing.deployment import LOCAL, Abilities, Deployment
+from trunkline.routing.deployment import LOCAL, Abilities, Deployment, Kind
 from trunkline.routing.health import Condition, DeploymentHealth
 from trunkline.routing.policy import Wishes, decode_wishes
 from trunkline.routing.relay import NOT_ASKED, Answer, Relay
@@ -18,6 +18,7 @@ __all__ = [
     "Condition",
     "Deployment",
     "DeploymentHealth",
+    "Kind",
     "Plan",
     "Relay",
     "Sticky",

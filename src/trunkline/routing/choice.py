@@ -21,6 +21,7 @@ from trunkline.routing.policy import NO_WISHES, Wishes
 from trunkline.routing.sticky import Sticky, conversation_of
 from trunkline.store import Candidate, Decision
 from trunkline.wire.chat import ChatRequest
+from trunkline.wire.embeddings import EmbeddingRequest
 
 CheapestBy = Literal["blend", "output"]
 """Whether the list price that counts is of prompt and completion, or of the completion alone."""
@@ -53,7 +54,14 @@ class Chooser:
         self._draw = draw
         self._last: dict[tuple[str, str], tuple[Condition, Candidate]] = {}
 
-    def choose(self, plan: Plan, request: ChatRequest, *, wishes: Wishes, account_id: str) -> Plan:
+    def choose(
+        self,
+        plan: Plan,
+        request: ChatRequest | EmbeddingRequest,
+        *,
+        wishes: Wishes,
+        account_id: str,
+    ) -> Plan:
         """Returns the plan with its deployments in the order to be tried, and its decision.
 
         None is left if all that could serve the request cool down. Raises InvalidRequest that says
@@ -215,7 +223,11 @@ def _known(order: Sequence[str], offers: Sequence[Deployment]) -> tuple[str, ...
 
 
 def _removed(
-    offers: Sequence[Deployment], request: ChatRequest, *, wishes: Wishes, pinned: bool
+    offers: Sequence[Deployment],
+    request: ChatRequest | EmbeddingRequest,
+    *,
+    wishes: Wishes,
+    pinned: bool,
 ) -> Sequence[str | None]:
     """Returns for each deployment what leaves it out, None for those that are left."""
     removed: list[str | None] = [None] * len(offers)

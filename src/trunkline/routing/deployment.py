@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from trunkline.accounts.pricing import Price
 
 LOCAL = "local"
 """The embedded engine's name among the providers, and the policy that keeps to one's own machines."""
+
+
+Kind = Literal["chat", "embedding"]
+"""What a model answers: conversations, or texts with vectors."""
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +33,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     """The public name that clients ask for."""
+    kind: Kind = "chat"
     provider: str
     upstream_model: str
     """The provider's own id of the model."""
@@ -34,6 +41,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     context: int | None = None
     """Tokens of prompt and completion together."""
     max_output: int | None = None
+    dimensions: int | None = None
+    """Numbers in a vector of an embedding model, the most it can make."""
     local: bool = False
     """On a machine of one's own: what the `local` policy keeps to."""
     reserve: bool = False

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from trunkline.routing.deployment import Abilities, Deployment
 from trunkline.wire.chat import ChatRequest
+from trunkline.wire.embeddings import EmbeddingRequest
 
 _BYTES_PER_TOKEN = 6  # more than prompts have, so that none seems longer than it is
 _NO_TOOLS = (b"", b"[]")
@@ -19,6 +20,7 @@ class Needs(NamedTuple):
     vision: bool = False
     effort: str | None = None
     tokens: int | None = None
+    dimensions: int | None = None
 
     def lacking(self, abilities: Abilities) -> str | None:
         """Returns what of the needs is certainly not served, None if nothing is."""
@@ -39,14 +41,18 @@ class Needs(NamedTuple):
         """
         if self.tokens and deployment.context and self.tokens > deployment.context:
             return f"about {self.tokens} tokens or more are beyond its {deployment.context}"
+        if self.dimensions and deployment.dimensions and self.dimensions > deployment.dimensions:
+            return f"has vectors of {deployment.dimensions} dimensions at most"
         efforts = deployment.abilities.efforts if deployment.abilities else None
         if self.effort and efforts is not None and self.effort not in efforts:
             return f"does not take the effort '{self.effort}'"
         return None
 
 
-def needs_of(request: ChatRequest) -> Needs:
+def needs_of(request: ChatRequest | EmbeddingRequest) -> Needs:
     """Reads off a request what it needs, without decoding its messages."""
+    if isinstance(request, EmbeddingRequest):
+        return _needs_of_texts(request)
     parameters = request.parameters
     messages, tools = bytes(parameters.messages), bytes(parameters.tools)
     reasoning = parameters.reasoning
@@ -59,3 +65,10 @@ def needs_of(request: ChatRequest) -> Needs:
         effort=parameters.reasoning_effort or (reasoning.effort if reasoning else None),
         tokens=None if vision else (len(messages) + len(tools)) // _BYTES_PER_TOKEN + most,
     )
+
+
+def _needs_of_texts(request: EmbeddingRequest) -> Needs:
+    texts = request.parameters.input
+    whole = [texts] if isinstance(texts, str) or isinstance(texts[0], int) else texts
+    tokens = [len(one) // _BYTES_PER_TOKEN if isinstance(one, str) else len(one) for one in whole]
+    return Needs(tokens=max(tokens), dimensions=request.parameters.dimensions)
