@@ -24,6 +24,12 @@ from trunkline.api.health import EngineState, Health, MetricsPage
 from trunkline.api.metrics import Metrics
 from trunkline.api.models import Models, OneModel, ShownModels
 from trunkline.api.openapi import OpenAPI
+from trunkline.api.pass_through import (
+    ProviderChat,
+    ProviderEmbeddings,
+    ProviderModels,
+    ProviderPaths,
+)
 from trunkline.api.receipts import Receipts
 from trunkline.api.routes import Endpoints, routes
 from trunkline.config import ProviderSettings, Settings, database_url
@@ -39,6 +45,7 @@ from trunkline.providers.embeddings import OpenAIEmbeddings
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
+from trunkline.providers.own_models import OwnModels
 from trunkline.providers.repair import is_gpt_oss
 from trunkline.routing import (
     LOCAL,
@@ -243,7 +250,24 @@ async def open_app(
             created=int(time.time()),
             descriptions=_descriptions(setup),
         )
-        edge = _edge(setup, store, catalog, chooser, relay, embeddings, shown, metrics, main)
+        addresses = {name: provider.base_url for name, provider in active.items()}
+        paths = ProviderPaths(catalog, ({LOCAL: ""} if served else {}) | addresses)
+        listings = {
+            name: _own_models(provider, settings, transport) for name, provider in active.items()
+        }
+        edge = _edge(
+            setup,
+            store,
+            catalog,
+            chooser,
+            relay,
+            embeddings,
+            shown,
+            paths,
+            listings,
+            metrics,
+            main,
+        )
         yield App(edge, catalog, store)
 
 
@@ -308,6 +332,17 @@ def _embeddings_adapter(provider: ProviderSettings, settings: Settings) -> OpenA
     )
 
 
+def _own_models(provider: ProviderSettings, settings: Settings, client: Client) -> OwnModels:
+    return OwnModels(
+        base_url=provider.base_url,
+        client=client,
+        timeouts=_timeouts(settings),
+        read_error=_chat_adapter(provider, settings).error,
+        key=provider.key.reveal() if provider.key else None,
+        headers=provider.headers,
+    )
+
+
 def _http_provider(
     name: str,
     provider: ProviderSettings,
@@ -315,19 +350,23 @@ def _http_provider(
     client: Client,
     adapter: Adapter,
 ) -> HTTPProvider:
-    routing = settings.routing
     return HTTPProvider(
         name=name,
         base_url=provider.base_url,
         adapter=adapter,
         client=client,
-        timeouts=Timeouts(
-            connect_s=routing.connect_timeout_s,
-            first_chunk_s=routing.first_chunk_timeout_s,
-            idle_s=routing.idle_timeout_s,
-            total_s=routing.total_timeout_s,
-        ),
+        timeouts=_timeouts(settings),
         headers=provider.headers,
+    )
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    routing = settings.routing
+    return Timeouts(
+        connect_s=routing.connect_timeout_s,
+        first_chunk_s=routing.first_chunk_timeout_s,
+        idle_s=routing.idle_timeout_s,
+        total_s=routing.total_timeout_s,
     )
 
 
@@ -339,31 +378,38 @@ def _edge(
     relay: Relay,
     embeddings: Relay,
     shown: ShownModels,
+    paths: ProviderPaths,
+    listings: Mapping[str, OwnModels],
     metrics: Metrics,
     engine: Access | None,
 ) -> Edge:
     server = setup.settings.server
+    chat = ChatCompletions(
+        catalog=catalog,
+        chooser=chooser,
+        relay=relay,
+        requests=store.requests,
+        metrics=metrics,
+        params=setup.settings.routing.params,
+        max_body_bytes=server.max_body_bytes,
+        body_timeout_s=server.body_timeout_s,
+    )
+    embed = Embeddings(
+        catalog=catalog,
+        chooser=chooser,
+        relay=embeddings,
+        requests=store.requests,
+        metrics=metrics,
+        params=setup.settings.routing.params,
+        max_body_bytes=server.max_body_bytes,
+        body_timeout_s=server.body_timeout_s,
+    )
     endpoints = Endpoints(
-        chat=ChatCompletions(
-            catalog=catalog,
-            chooser=chooser,
-            relay=relay,
-            requests=store.requests,
-            metrics=metrics,
-            params=setup.settings.routing.params,
-            max_body_bytes=server.max_body_bytes,
-            body_timeout_s=server.body_timeout_s,
-        ),
-        embeddings=Embeddings(
-            catalog=catalog,
-            chooser=chooser,
-            relay=embeddings,
-            requests=store.requests,
-            metrics=metrics,
-            params=setup.settings.routing.params,
-            max_body_bytes=server.max_body_bytes,
-            body_timeout_s=server.body_timeout_s,
-        ),
+        chat=chat,
+        embeddings=embed,
+        provider_chat=ProviderChat(paths, chat),
+        provider_embeddings=ProviderEmbeddings(paths, embed),
+        provider_models=ProviderModels(paths, shown, listings),
         models=Models(shown),
         one_model=OneModel(shown),
         receipts=Receipts(store.requests),

@@ -27,7 +27,7 @@ models."sim/echo" = {}
 BGE = "BAAI/bge-m3"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def router(running_simulator: Simulator) -> Iterator[Serving]:
     """A server with a dear and a cheap provider of a known embedding model."""
     with running(config=_CONFIG.replace("URL", running_simulator.base_url)) as serving:

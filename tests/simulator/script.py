@@ -56,6 +56,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     role_chunk: bool = True
     usage: bool = True
     done: bool = True
+    endless: bool = False
+    """Sends its content again and again, for ever."""
     cut_after: int | None = None
     """Sends this many chunks, then closes the connection without an end."""
     end_after: int | None = None

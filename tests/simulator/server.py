@@ -204,6 +204,8 @@ async def _streamed(request: web.Request, script: Script, body: Any) -> web.Stre
             case script.end_after:
                 return response
         event = _event(chunk, script)
+        while script.endless and number:
+            await response.write(event)
         if script.cut_after_bytes is not None and sent_bytes + len(event) > script.cut_after_bytes:
             await response.write(event[: script.cut_after_bytes - sent_bytes])
             return _hung_up(request, response)

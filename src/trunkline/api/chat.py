@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -21,7 +21,17 @@ from trunkline.errors import InvalidRequest, ServerStopping, TrunklineError, Ups
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
-from trunkline.routing import LOCAL, NOT_ASKED, Answer, Catalog, Chooser, Plan, Relay, decode_wishes
+from trunkline.routing import (
+    LOCAL,
+    NOT_ASKED,
+    Answer,
+    Catalog,
+    Chooser,
+    Plan,
+    Relay,
+    Wishes,
+    decode_wishes,
+)
 from trunkline.store import Attempt, Request, Requests
 from trunkline.wire import chat, sse
 
@@ -55,6 +65,16 @@ class ChatCompletions:
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(scope, receive, send, self._catalog.resolve)
+
+    async def serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        resolve: Callable[[str, Wishes], Plan],
+    ) -> None:
+        """Answers a request whose model's name ``resolve`` understands."""
         body = await read_body(
             scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
         )
@@ -63,7 +83,7 @@ class ChatCompletions:
         wishes = decode_wishes(request.fields.get("provider"))
         exchange = exchange_of(scope)
         plan = self._chooser.choose(
-            self._catalog.resolve(request.parameters.model, wishes),
+            resolve(request.parameters.model, wishes),
             request,
             wishes=wishes,
             account_id=exchange.caller.account_id,
@@ -153,8 +173,8 @@ class ChatCompletions:
         self._requests.add(run.receipt())
         if exchange.repairs and exchange.provider:
             self._metrics.repaired(exchange.provider, exchange.repairs)
-        if run.usage is not None and exchange.provider and exchange.model:
-            self._metrics.used(exchange.provider, exchange.model, run.usage)
+        if run.usage is not None and exchange.provider and (model := exchange.metered_model):
+            self._metrics.used(exchange.provider, model, run.usage)
 
 
 class _Run:
@@ -188,6 +208,7 @@ class _Run:
         self.attempts = tuple(answer.attempts)
         self.exchange.provider = answer.deployment.provider
         self.exchange.model = answer.deployment.model
+        self.exchange.listed = answer.deployment.listed
 
     def note_repairs(self) -> None:
         """Notes what was put right, which is known once the reply has ended."""

@@ -124,8 +124,8 @@ class Embeddings:
         """Hands the receipt over; nothing here waits."""
         exchange = run.exchange
         self._requests.add(run.receipt())
-        if run.usage is not None and exchange.provider and exchange.model:
-            self._metrics.used(exchange.provider, exchange.model, run.usage)
+        if run.usage is not None and exchange.provider and (model := exchange.metered_model):
+            self._metrics.used(exchange.provider, model, run.usage)
 
 
 class _Run:
@@ -157,6 +157,7 @@ class _Run:
         self.attempts = tuple(answer.attempts)
         self.exchange.provider = answer.deployment.provider
         self.exchange.model = answer.deployment.model
+        self.exchange.listed = answer.deployment.listed
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         asked = sum(attempt.outcome != NOT_ASKED for attempt in self.attempts)

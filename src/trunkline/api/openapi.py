@@ -148,6 +148,7 @@ def _paths() -> dict[str, Any]:
                 "parameters": [identifier],
             }
         },
+        **_provider_paths(),
         "/v1/requests/{id}": {
             "get": {
                 **_get("retrieveRequest", "Shows the receipt of one request.", "Receipt"),
@@ -170,6 +171,43 @@ _STRICTNESS = {
     "in": "header",
     "schema": {"enum": ["strict", "lenient"]},
 }
+
+
+def _provider_paths() -> dict[str, Any]:
+    """The paths of one provider; its answer lists models in its own way."""
+    named = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in ("provider", "prefix")
+    ]
+    chat = {
+        "operationId": "createProviderChatCompletion",
+        "summary": "Answers a conversation at one provider, by its own id of the model.",
+        "requestBody": {"required": True, "content": _json("ChatParameters")},
+        "parameters": [*named, _STRICTNESS],
+        "responses": {
+            "200": {
+                "description": "The completion, or a stream of chunks ended by [DONE].",
+                "content": {**_json("Completion"), "text/event-stream": _schema("Chunk")},
+            },
+            **_ERRORS,
+        },
+    }
+    embeddings = {
+        "operationId": "createProviderEmbedding",
+        "summary": "Turns texts into vectors at one provider, by its own id of the model.",
+        "requestBody": {"required": True, "content": _json("EmbeddingParameters")},
+        "parameters": [*named, _STRICTNESS],
+        "responses": {
+            "200": {"description": "A vector for each text.", "content": _json("EmbeddingList")},
+            **_ERRORS,
+        },
+    }
+    listed = _plain("listProviderModels", "What one provider lists.", "application/json")
+    return {
+        "/{provider}/{prefix}/chat/completions": {"post": chat},
+        "/{provider}/{prefix}/embeddings": {"post": embeddings},
+        "/{provider}/{prefix}/models": {"get": {**listed, "parameters": named}},
+    }
 
 
 def _schema(name: str) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from trunkline.api.embeddings import Embeddings
 from trunkline.api.health import Health, MetricsPage
 from trunkline.api.models import Models, OneModel
 from trunkline.api.openapi import OpenAPI
+from trunkline.api.pass_through import ProviderChat, ProviderEmbeddings, ProviderModels
 from trunkline.api.receipts import Receipts
+
+_PROVIDER = "/{provider}/{prefix:path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,9 @@ class Endpoints:
     models: Models
     one_model: OneModel
     receipts: Receipts
+    provider_chat: ProviderChat
+    provider_embeddings: ProviderEmbeddings
+    provider_models: ProviderModels
     health: Health
     metrics: MetricsPage
     openapi: OpenAPI
@@ -40,6 +46,9 @@ def routes(endpoints: Endpoints) -> Router:
             Route("/health", endpoints.health, methods=["GET"]),
             Route("/metrics", endpoints.metrics, methods=["GET"]),
             Route("/openapi.json", endpoints.openapi, methods=["GET"]),
+            Route(f"{_PROVIDER}/chat/completions", endpoints.provider_chat, methods=["POST"]),
+            Route(f"{_PROVIDER}/embeddings", endpoints.provider_embeddings, methods=["POST"]),
+            Route(f"{_PROVIDER}/models", endpoints.provider_models, methods=["GET"]),
         ],
         redirect_slashes=False,
     )

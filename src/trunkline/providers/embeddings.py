@@ -17,6 +17,7 @@ from trunkline.wire.embeddings import vectors_of
 
 _OURS = ("provider",)  # fields that speak to the router, not to the model
 _FLOAT_BYTES = 4
+_UNSUPPORTED = "unsupported_parameter"
 
 _encode = msgspec.json.encode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -113,7 +114,7 @@ def _check(call: Call, vectors: list[Raw]) -> None:
             retryable=False,
             status=400,
             public=f"the provider cannot serve this: {said}",
-            code="unsupported_parameter",
+            code=_UNSUPPORTED,
             param="dimensions",
             limit=True,
         )

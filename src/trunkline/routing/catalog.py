@@ -68,6 +68,9 @@ class Catalog:
         self._offers: dict[Kind, dict[str, tuple[Deployment, ...]]] = {
             kind: _of_kind(kind, by_model) for kind in _PATHS
         }
+        self._own: dict[tuple[str, str], Deployment] = {}
+        for deployment in (d for found in by_model.values() for d in found):
+            self._own.setdefault((deployment.provider, deployment.upstream_model), deployment)
         self._active = {d.provider for found in by_model.values() for d in found}
         self._inactive = dict(inactive or {})
         self._through = dict(through or {})
@@ -108,6 +111,41 @@ class Catalog:
         if not chosen:
             raise _nobody_left(model, suffix, offers)
         return Plan(name, model, suffix, tuple(chosen))
+
+    def own(self, provider: str, identifier: str, *, kind: Kind) -> Plan:
+        """Returns the plan that asks an active provider for a model by the provider's own id.
+
+        Of an id that is not in the catalog nothing is known, its price neither. Raises ModelNotFound
+        if nobody else could know it: for the embedded engine.
+        """
+        if not identifier.isprintable():
+            raise self._unknown(identifier)
+        deployment = self._own.get((provider, identifier))
+        if deployment is None and provider == LOCAL:
+            raise self._unknown(identifier)
+        if deployment is None:
+            deployment = Deployment(
+                model=identifier,
+                kind=kind,
+                provider=provider,
+                upstream_model=identifier,
+                listed=False,
+            )
+        if deployment.kind != kind:
+            raise self._of_another_kind(deployment.model)
+        return Plan(identifier, deployment.model, provider, (deployment,))
+
+    def why_not(self, provider: str) -> str:
+        """Says why a known provider cannot be asked itself, as an end of "provider 'x' …".
+
+        Empty if nobody knows it.
+        """
+        if provider in self._through:
+            router = self._through[provider][0].provider
+            return f"is only reached through {router}; ask for 'model:{provider}' under /v1"
+        if not self._knows(provider):
+            return ""
+        return self._inactive.get(provider, f"is not configured; add [providers.{provider}]")
 
     def _chosen(
         self, model: str, suffix: str | None, offers: Sequence[Deployment], wishes: Wishes | None

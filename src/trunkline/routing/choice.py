@@ -109,7 +109,7 @@ class Chooser:
         condition = self._health.of(deployment)
         if removed is not None:
             return _candidate(deployment, condition, removed)
-        key = (deployment.model, deployment.provider)
+        key = deployment.place
         last, candidate = self._last.get(key, (None, None))
         if candidate is None or last is not condition:
             candidate = _candidate(deployment, condition, None)

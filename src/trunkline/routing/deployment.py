@@ -50,3 +50,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     abilities: Abilities | None = None
     deprecated: bool = False
     """Asked only if its provider is asked for by name."""
+    listed: bool = True
+    """In the catalog; else a caller made up the id, and perhaps there is no such model."""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What its health is known by: ids that are not listed share one, so callers add none."""
+        return (self.model if self.listed else "", self.provider)

@@ -69,6 +69,14 @@ def needs_of(request: ChatRequest | EmbeddingRequest) -> Needs:
 
 def _needs_of_texts(request: EmbeddingRequest) -> Needs:
     texts = request.parameters.input
-    whole = [texts] if isinstance(texts, str) or isinstance(texts[0], int) else texts
-    tokens = [len(one) // _BYTES_PER_TOKEN if isinstance(one, str) else len(one) for one in whole]
-    return Needs(tokens=max(tokens), dimensions=request.parameters.dimensions)
+    tokens = max(map(_tokens, [texts] if isinstance(texts, str) else texts))
+    if isinstance(texts, list) and isinstance(texts[0], int):
+        tokens = len(texts)
+    return Needs(tokens=tokens, dimensions=request.parameters.dimensions)
+
+
+def _tokens(text: str | int | list[int]) -> int:
+    """Returns how many tokens a text has at least: an estimate, unless it is one of tokens."""
+    if isinstance(text, str):
+        return len(text) // _BYTES_PER_TOKEN
+    return 1 if isinstance(text, int) else len(text)
