@@ -52,8 +52,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """Asked only if its provider is asked for by name."""
     listed: bool = True
     """In the catalog; else a caller made up the id, and perhaps there is no such model."""
+    place: tuple[str, str] = ("", "")
+    """What its health is known by, made of the others: ids that are not listed share one place, so
+    that callers add none."""
 
-    @property
-    def place(self) -> tuple[str, str]:
-        """What its health is known by: ids that are not listed share one, so callers add none."""
-        return (self.model if self.listed else "", self.provider)
+    def __post_init__(self) -> None:
+        place = (self.model if self.listed else "", self.provider)
+        msgspec.structs.force_setattr(self, "place", place)
