@@ -30,6 +30,9 @@ NANO = "trunkline/gpt-oss-nano"
 ECHO = "sim/echo"
 """The model that the shared server's simulated provider answers well."""
 
+EMBED = "sim/embed"
+"""Its embedding model."""
+
 _START_S = 60.0
 _STOP_S = 40.0
 _PATIENCE_S = 20.0
@@ -178,7 +181,9 @@ def server(running_simulator: Simulator) -> Iterator[Serving]:
         *(ECHO, "sim/error-429", "sim/error-500", "sim/late-error-3", "sim/cut-3", "sim/silent"),
         "sim/paced-20ms",
     )
-    with running(config=simulated_provider(running_simulator.base_url, *models)) as serving:
+    embedding = f'models."{EMBED}" = {{ kind = "embedding", input = 0.5, dimensions = 8 }}\n'
+    config = simulated_provider(running_simulator.base_url, *models) + embedding
+    with running(config=config) as serving:
         yield serving
         assert serving.stop() == 0
         assert "Traceback" not in serving.stderr()

@@ -19,10 +19,17 @@ from starlette.types import ASGIApp
 from trunkline.accounts import Gate, Keyring
 from trunkline.api.chat import ChatCompletions
 from trunkline.api.edge import Edge, accepted_hosts
+from trunkline.api.embeddings import Embeddings
 from trunkline.api.health import EngineState, Health, MetricsPage
 from trunkline.api.metrics import Metrics
-from trunkline.api.models import Models, OneModel, shown_models
+from trunkline.api.models import Models, OneModel, ShownModels
 from trunkline.api.openapi import OpenAPI
+from trunkline.api.pass_through import (
+    ProviderChat,
+    ProviderEmbeddings,
+    ProviderModels,
+    ProviderPaths,
+)
 from trunkline.api.receipts import Receipts
 from trunkline.api.routes import Endpoints, routes
 from trunkline.config import ProviderSettings, Settings, database_url
@@ -33,10 +40,12 @@ from trunkline.engine.endpoint import Access
 from trunkline.engine.model import Model
 from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import EngineUnavailable, StartError
-from trunkline.providers.base import Provider
+from trunkline.providers.base import Adapter, Provider
+from trunkline.providers.embeddings import OpenAIEmbeddings
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
+from trunkline.providers.own_models import OwnModels
 from trunkline.providers.repair import is_gpt_oss
 from trunkline.routing import (
     LOCAL,
@@ -191,10 +200,22 @@ async def open_app(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(_store(setup))
         transport = await stack.enter_async_context(Client())
-        providers: dict[str, Provider] = {
-            name: _http_provider(name, provider, settings, transport)
+        active = {
+            name: provider
             for name, provider in settings.providers.items()
             if provider.active and not setup.demo
+        }
+        providers: dict[str, Provider] = {
+            name: _http_provider(
+                name, provider, settings, transport, _chat_adapter(provider, settings)
+            )
+            for name, provider in active.items()
+        }
+        embedding_providers = {
+            name: _http_provider(
+                name, provider, settings, transport, _embeddings_adapter(provider, settings)
+            )
+            for name, provider in active.items()
         }
         served = [model for model in setup.models if model.card.name in engines]
         providers[LOCAL] = LocalModels(
@@ -219,15 +240,41 @@ async def open_app(
             explore=routing.explore,
             cheapest_by=routing.cheapest_by,
         )
-        relay = Relay(
-            providers=providers,
+        open_relay = partial(
+            Relay,
             health=health,
             request_timeout_s=routing.request_timeout_s,
             on_attempt=metrics.attempted,
             on_failover=metrics.failed_over,
         )
+        relay = open_relay(providers=providers)
+        embeddings = open_relay(providers=embedding_providers)
         main = engines.get(setup.model.card.name) if setup.model else None
-        edge = _edge(setup, store, catalog, chooser, relay, metrics, gate or Gate(), main)
+        shown = ShownModels(
+            catalog,
+            condition=health.of,
+            created=int(time.time()),
+            descriptions=_descriptions(setup),
+        )
+        addresses = {name: provider.base_url for name, provider in active.items()}
+        paths = ProviderPaths(catalog, ({LOCAL: ""} if served else {}) | addresses)
+        listings = {
+            name: _own_models(provider, settings, transport) for name, provider in active.items()
+        }
+        edge = _edge(
+            setup,
+            store,
+            catalog,
+            chooser,
+            relay,
+            embeddings,
+            shown,
+            paths,
+            listings,
+            metrics,
+            gate or Gate(),
+            main,
+        )
         yield App(edge, catalog, store)
 
 
@@ -274,28 +321,59 @@ def _store(setup: Setup) -> AbstractAsyncContextManager[Store]:
     )
 
 
+def _chat_adapter(provider: ProviderSettings, settings: Settings) -> OpenAIChat:
+    return OpenAIChat(
+        key=provider.key.reveal() if provider.key else None,
+        reasoning_fields=settings.server.reasoning_fields,
+        gpt_oss=[
+            offer.id or model for model, offer in provider.models.items() if is_gpt_oss(model)
+        ],
+    )
+
+
+def _embeddings_adapter(provider: ProviderSettings, settings: Settings) -> OpenAIEmbeddings:
+    return OpenAIEmbeddings(
+        key=provider.key.reveal() if provider.key else None,
+        read_error=_chat_adapter(provider, settings).error,
+        takes_encoding=provider.quirks.encoding_format,
+    )
+
+
+def _own_models(provider: ProviderSettings, settings: Settings, client: Client) -> OwnModels:
+    return OwnModels(
+        base_url=provider.base_url,
+        client=client,
+        timeouts=_timeouts(settings),
+        read_error=_chat_adapter(provider, settings).error,
+        key=provider.key.reveal() if provider.key else None,
+        headers=provider.headers,
+    )
+
+
 def _http_provider(
-    name: str, provider: ProviderSettings, settings: Settings, client: Client
+    name: str,
+    provider: ProviderSettings,
+    settings: Settings,
+    client: Client,
+    adapter: Adapter,
 ) -> HTTPProvider:
-    routing = settings.routing
     return HTTPProvider(
         name=name,
         base_url=provider.base_url,
-        adapter=OpenAIChat(
-            key=provider.key.reveal() if provider.key else None,
-            reasoning_fields=settings.server.reasoning_fields,
-            gpt_oss=[
-                offer.id or model for model, offer in provider.models.items() if is_gpt_oss(model)
-            ],
-        ),
+        adapter=adapter,
         client=client,
-        timeouts=Timeouts(
-            connect_s=routing.connect_timeout_s,
-            first_chunk_s=routing.first_chunk_timeout_s,
-            idle_s=routing.idle_timeout_s,
-            total_s=routing.total_timeout_s,
-        ),
+        timeouts=_timeouts(settings),
         headers=provider.headers,
+    )
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    routing = settings.routing
+    return Timeouts(
+        connect_s=routing.connect_timeout_s,
+        first_chunk_s=routing.first_chunk_timeout_s,
+        idle_s=routing.idle_timeout_s,
+        total_s=routing.total_timeout_s,
     )
 
 
@@ -305,25 +383,43 @@ def _edge(
     catalog: Catalog,
     chooser: Chooser,
     relay: Relay,
+    embeddings: Relay,
+    shown: ShownModels,
+    paths: ProviderPaths,
+    listings: Mapping[str, OwnModels],
     metrics: Metrics,
     gate: Gate,
     engine: Access | None,
 ) -> Edge:
     server = setup.settings.server
-    shown = shown_models(catalog, created=int(time.time()), descriptions=_descriptions(setup))
+    chat = ChatCompletions(
+        catalog=catalog,
+        chooser=chooser,
+        relay=relay,
+        requests=store.requests,
+        metrics=metrics,
+        params=setup.settings.routing.params,
+        max_body_bytes=server.max_body_bytes,
+        body_timeout_s=server.body_timeout_s,
+    )
+    embed = Embeddings(
+        catalog=catalog,
+        chooser=chooser,
+        relay=embeddings,
+        requests=store.requests,
+        metrics=metrics,
+        params=setup.settings.routing.params,
+        max_body_bytes=server.max_body_bytes,
+        body_timeout_s=server.body_timeout_s,
+    )
     endpoints = Endpoints(
-        chat=ChatCompletions(
-            catalog=catalog,
-            chooser=chooser,
-            relay=relay,
-            requests=store.requests,
-            metrics=metrics,
-            params=setup.settings.routing.params,
-            max_body_bytes=server.max_body_bytes,
-            body_timeout_s=server.body_timeout_s,
-        ),
+        chat=chat,
+        embeddings=embed,
+        provider_chat=ProviderChat(paths, chat),
+        provider_embeddings=ProviderEmbeddings(paths, embed),
+        provider_models=ProviderModels(paths, shown, listings),
         models=Models(shown),
-        one_model=OneModel(shown, catalog),
+        one_model=OneModel(shown),
         receipts=Receipts(store.requests),
         health=Health(_engine_state(engine)),
         metrics=MetricsPage(metrics),

@@ -32,6 +32,7 @@ class Answer(NamedTuple):
 _OPENAI_NAMES = {
     "completion": "CreateChatCompletionResponse",
     "chunk": "CreateChatCompletionStreamResponse",
+    "embeddings": "CreateEmbeddingResponse",
     "error": "ErrorResponse",
     "model": "Model",
     "models": "ListModelsResponse",
@@ -39,6 +40,7 @@ _OPENAI_NAMES = {
 _KINDS = {
     ("POST", r"/v1/chat/completions", "application/json"): "completion",
     ("POST", r"/v1/chat/completions", "text/event-stream"): "chunk",
+    ("POST", r"/v1/embeddings", "application/json"): "embeddings",
     ("GET", r"/v1/models", "application/json"): "models",
     ("GET", r"/v1/models/.+", "application/json"): "model",
     ("GET", r"/v1/requests/[^/]+", "application/json"): "receipt",
@@ -93,6 +95,7 @@ def _own_names(own: Json) -> dict[str, str]:
         "completion": name(chat, "post", "200", "application/json"),
         "chunk": name(chat, "post", "200", "text/event-stream"),
         "error": name(chat, "post", "default", "application/json"),
+        "embeddings": name("/v1/embeddings", "post", "200", "application/json"),
         "model": name("/v1/models/{id}", "get", "200", "application/json"),
         "models": name("/v1/models", "get", "200", "application/json"),
         "receipt": name("/v1/requests/{id}", "get", "200", "application/json"),

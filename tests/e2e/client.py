@@ -115,12 +115,17 @@ def chat(
 
 @contextmanager
 def streaming(
-    serving: Serving, body: dict[str, Any], *, headers: Mapping[str, str] | None = None
+    serving: Serving,
+    body: dict[str, Any],
+    *,
+    path: str = "/v1/chat/completions",
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[Stream]:
     """Asks for a streamed chat completion; leaving hangs up."""
     with closing(_connection(serving)) as connection:
-        path, body = "/v1/chat/completions", {**body, "stream": True}
-        response = _request(connection, serving, "POST", path, body, "", headers)
+        response = _request(
+            connection, serving, "POST", path, {**body, "stream": True}, "", headers
+        )
         with response:
             yield Stream(response)
 

@@ -166,15 +166,15 @@ def test_a_rate_is_kept_exactly_by_all_workers_together(workers: Serving) -> Non
 
 def test_streams_count_as_running_until_they_end_or_are_left(workers: Serving) -> None:
     limited = key(workers, "--concurrency", "2")
-    stream = {"headers": {"Authorization": f"Bearer {limited}"}}
+    headers = {"Authorization": f"Bearer {limited}"}
     text = " ".join(["word"] * 3000)  # a minute
 
     def answered() -> Answer:
         return chat(workers, question(model=MODEL), key=limited)
 
     with (
-        streaming(workers, question(text, model=PACED), **stream) as one,
-        streaming(workers, question(text, model=PACED), **stream) as two,
+        streaming(workers, question(text, model=PACED), headers=headers) as one,
+        streaming(workers, question(text, model=PACED), headers=headers) as two,
     ):
         assert (one.status, two.status) == (200, 200)
         refused = [answered() for _ in range(8)]

@@ -82,3 +82,15 @@ def test_models_are_listed_once_and_shown_by_any_of_their_names(router: Serving)
     assert [model["id"] for model in listed["data"]] == ["sim/echo", "sim/echo:beta"]
     assert [p["provider"] for p in listed["data"][0]["providers"]] == ["dear", "cheap", "third"]
     assert (shown["id"], shown["object"], shown["owned_by"]) == ("sim/echo", "model", "sim")
+
+
+def test_a_listed_model_tells_what_was_measured_and_what_it_costs(router: Serving) -> None:
+    for stream in (False, True):
+        assert chat(router, question(model="sim/echo:cheap", stream=stream)).status == 200
+    listed = ask(router, "GET", "/v1/models/sim/echo").json["providers"]
+    cheap = next(one for one in listed if one["provider"] == "cheap")
+
+    assert cheap["pricing"] == {"input": 1.0, "output": 1.0}
+    assert cheap["status"] == "live"
+    assert cheap["throughput"] > 0
+    assert cheap["first_token_latency_ms"] > 0

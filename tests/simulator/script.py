@@ -20,6 +20,11 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reasoning: str = "Let me think."
     reasoning_field: str = "reasoning"
     tool_arguments: str | None = None
+    dimensions: int = 8
+    """Of its vectors, where the request asks for none."""
+    takes_dimensions: bool = True
+    takes_encoding: bool = True
+    """Whether it heeds those parameters of embeddings."""
 
     # The answer as a whole.
     status: int = 200
@@ -51,6 +56,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     role_chunk: bool = True
     usage: bool = True
     done: bool = True
+    endless: bool = False
+    """Sends its content again and again, for ever."""
     cut_after: int | None = None
     """Sends this many chunks, then closes the connection without an end."""
     end_after: int | None = None

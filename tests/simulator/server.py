@@ -99,6 +99,7 @@ class Simulator:
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._counted(self._complete)),
+                web.post("/v1/embeddings", self._counted(self._complete)),
                 web.get("/v1/models", self._models),
                 web.post("/_script", self._queue),
                 web.get("/_requests", self._requests),
@@ -168,7 +169,9 @@ class Simulator:
 
 
 async def _whole(request: web.Request, script: Script, body: Any) -> web.StreamResponse:
-    if script.body is None:
+    if script.body is None and request.path.endswith("/embeddings"):
+        text = msgspec.json.encode(replies.embeddings(body, script))
+    elif script.body is None:
         text = msgspec.json.encode(replies.completion(body, script))
     else:
         text = script.body.encode()
@@ -201,6 +204,8 @@ async def _streamed(request: web.Request, script: Script, body: Any) -> web.Stre
             case script.end_after:
                 return response
         event = _event(chunk, script)
+        while script.endless and number:
+            await response.write(event)
         if script.cut_after_bytes is not None and sent_bytes + len(event) > script.cut_after_bytes:
             await response.write(event[: script.cut_after_bytes - sent_bytes])
             return _hung_up(request, response)

@@ -1,4 +1,4 @@
-"""Cuts OpenAI's OpenAPI document to the schemas of chat completions, models and errors.
+"""Cuts OpenAI's OpenAPI document to the schemas of chat completions, embeddings, models and errors.
 
     python tests/tools/cut_openapi.py openapi.json
 
@@ -19,6 +19,8 @@ _ROOTS = (
     "CreateChatCompletionRequest",
     "CreateChatCompletionResponse",
     "CreateChatCompletionStreamResponse",
+    "CreateEmbeddingRequest",
+    "CreateEmbeddingResponse",
     "ErrorResponse",
     "ListModelsResponse",
     "Model",
@@ -26,8 +28,8 @@ _ROOTS = (
 _PROSE = ("description", "title", "example", "examples", "summary")
 _NAMED = ("properties", "$defs", "patternProperties")  # below these, a key is somebody's name
 _NOTE = (
-    "The schemas of chat completions, models and errors, without their prose, cut from OpenAI's "
-    "OpenAPI document by tests/tools/cut_openapi.py."
+    "The schemas of chat completions, embeddings, models and errors, without their prose, cut from "
+    "OpenAI's OpenAPI document by tests/tools/cut_openapi.py."
 )
 
 

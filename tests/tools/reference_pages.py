@@ -15,7 +15,7 @@ from trunkline.api.openapi import description
 from trunkline.cli import app
 from trunkline.cli.offers import told
 from trunkline.config import Quirks, known
-from trunkline.wire import chat
+from trunkline.wire import chat, embeddings
 
 
 def commands() -> str:
@@ -64,6 +64,15 @@ def parameters() -> str:
         f"| `{name}` | {_type(schema['properties'][name])}"
         f"{', required' if name in schema['required'] else ''} | {one.engine} | {one.note or '–'} |\n"
         for name, one in chat.PARAMETERS.items()
+    )
+
+
+def texts() -> str:
+    """Returns the table of an embedding request's parameters."""
+    required = {"model", "input"}
+    return "| parameter | remarks |\n|---|---|\n" + "".join(
+        f"| `{name}`{', required' if name in required else ''} | {note} |\n"
+        for name, note in embeddings.PARAMETERS.items()
     )
 
 
@@ -176,6 +185,7 @@ def _offer(model: str, provider: str, offer: known.Offer) -> str:
 WRITTEN: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "reference" / "command-line.md": {"commands": commands},
     DOCS / "reference" / "chat-completions.md": {"parameters": parameters},
+    DOCS / "reference" / "embeddings.md": {"embeddings": texts},
     DOCS / "reference" / "providers.md": {
         "providers": providers,
         "routed": routed,

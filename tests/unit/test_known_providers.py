@@ -61,6 +61,13 @@ def test_an_offer_is_of_a_known_provider_and_makes_sense(
     facts = offer.settings
     assert provider in PROVIDERS
     values.check_model_name(model)
+    if facts.kind == "embedding":
+        assert facts.input is not None
+        assert facts.input > 0
+        assert (facts.output, facts.max_output, facts.efforts) == (None, None, None)
+        check_origin(offer.source, offer.checked)
+        return
+    assert facts.dimensions is None
     assert (facts.input is None) == (facts.output is None)
     if facts.input is not None and facts.output is not None:
         assert 0 < facts.input <= facts.output

@@ -35,6 +35,7 @@ from trunkline.routing import (
     Chooser,
     Plan,
     Relay,
+    Resolve,
     Wishes,
     decode_wishes,
 )
@@ -71,6 +72,16 @@ class ChatCompletions:
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(scope, receive, send, self._catalog.resolve)
+
+    async def serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        resolve: Resolve,
+    ) -> None:
+        """Answers a request whose model's name ``resolve`` understands."""
         body = await read_body(
             scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
         )
@@ -78,7 +89,7 @@ class ChatCompletions:
         request = chat.decode_request(body, lenient=lenient)
         wishes = decode_wishes(request.fields.get("provider"))
         exchange = exchange_of(scope)
-        plan = self._plan(exchange, request, wishes)
+        plan = self._plan(exchange, request, wishes, resolve)
         if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
             request = chat.without_refused(request)
         run = _Run(exchange, request, plan)
@@ -99,12 +110,14 @@ class ChatCompletions:
         finally:
             self._settle(run)
 
-    def _plan(self, exchange: Exchange, request: chat.ChatRequest, wishes: Wishes) -> Plan:
+    def _plan(
+        self, exchange: Exchange, request: chat.ChatRequest, wishes: Wishes, resolve: Resolve
+    ) -> Plan:
         """Returns who is to be tried; leaves a receipt of a request for which nobody is left."""
         caller = exchange.caller
         try:
             return self._chooser.choose(
-                self._catalog.resolve(request.parameters.model),
+                resolve(request.parameters.model),
                 request,
                 wishes=wishes,
                 limits=caller.limits,
@@ -182,8 +195,8 @@ class ChatCompletions:
         self._requests.add(run.receipt())
         if exchange.repairs and exchange.provider:
             self._metrics.repaired(exchange.provider, exchange.repairs)
-        if run.usage is not None and exchange.provider and exchange.model:
-            self._metrics.used(exchange.provider, exchange.model, run.usage)
+        if run.usage is not None and exchange.provider and (model := exchange.metered_model):
+            self._metrics.used(exchange.provider, model, run.usage)
 
 
 class _Run:
@@ -217,6 +230,7 @@ class _Run:
         self.attempts = tuple(answer.attempts)
         self.exchange.provider = answer.deployment.provider
         self.exchange.model = answer.deployment.model
+        self.exchange.listed = answer.deployment.listed
 
     def given_up(self, attempts: Sequence[Attempt]) -> None:
         """Nobody waits any more for what was tried so far."""

@@ -22,7 +22,7 @@ class Exchange:
 
     ``status`` is 0 until the answer has begun and 499 if the client hung up before. ``route`` is the
     pattern that the path matched, None if it matched none; ``answered`` is set when the last byte of
-    the answer is handed over.
+    the answer is handed over. ``listed`` says whether the model is in the catalog.
     """
 
     request_id: str
@@ -36,9 +36,15 @@ class Exchange:
     error_code: str | None = None
     provider: str | None = None
     model: str | None = None
+    listed: bool = True
     stream: bool = False
     first_chunk_s: float | None = None
     repairs: tuple[str, ...] = ()
+
+    @property
+    def metered_model(self) -> str | None:
+        """The model as figures name it: callers can make up ids, and figures must not grow by that."""
+        return self.model if self.listed else "not listed"
 
     @property
     def caller(self) -> Caller:

@@ -144,7 +144,8 @@ class Metrics:
         self._requests(method, path, str(exchange.status)).inc()
         self._duration(path).observe(exchange.elapsed_s())
         if exchange.first_chunk_s is not None:
-            self._first_chunk(exchange.provider, exchange.model).observe(exchange.first_chunk_s)
+            labels = exchange.provider, exchange.metered_model
+            self._first_chunk(*labels).observe(exchange.first_chunk_s)
 
     def used(self, provider: str, model: str, usage: Usage) -> None:
         """A reply has told its usage."""

@@ -14,12 +14,13 @@ from trunkline.api.health import Status
 from trunkline.api.models import Model, ModelList
 from trunkline.api.receipts import Receipt
 from trunkline.api.send import send_json
-from trunkline.wire import chat
+from trunkline.wire import chat, embeddings
 
 _REF = "#/components/schemas/{name}"
 _STRUCTS = (
     chat.Completion,
     chat.Chunk,
+    embeddings.EmbeddingList,
     Model,
     ModelList,
     Receipt,
@@ -47,7 +48,7 @@ class OpenAPI:
 
 def description() -> dict[str, Any]:
     """Returns the OpenAPI 3.1 document."""
-    types = (_typed_parameters(), *_STRUCTS, *_CARRIED.values())
+    types = (_typed_parameters(), _typed_texts(), *_STRUCTS, *_CARRIED.values())
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     parameters = components["ChatParameters"]
     carried = dict(zip(_CARRIED, schemas[-len(_CARRIED) :], strict=True))
@@ -62,6 +63,10 @@ def description() -> dict[str, Any]:
         "type": "number",
         "description": "USD; in the last chunk of a stream, where the price is known",
     }
+    wanted = components["EmbeddingParameters"]
+    for name, note in embeddings.PARAMETERS.items():
+        wanted["properties"].setdefault(name, {})["description"] = note
+    wanted["additionalProperties"] = False
     parameters["required"] = ["model", "messages"]
     parameters["additionalProperties"] = False
     return {
@@ -88,6 +93,16 @@ def _typed_parameters() -> type[msgspec.Struct]:
     return msgspec.defstruct("ChatParameters", [("model", str), *fields], kw_only=True)
 
 
+def _typed_texts() -> type[msgspec.Struct]:
+    """EmbeddingParameters without the ``provider`` object, which it carries undecoded."""
+    typed = msgspec.structs.fields(embeddings.EmbeddingParameters)
+    fields: list[Any] = [(f.name, f.type) for f in typed if f.required]
+    fields += [
+        (f.name, f.type, None) for f in typed if not f.required and f.type is not msgspec.Raw
+    ]
+    return msgspec.defstruct("EmbeddingParameters", fields, kw_only=True)
+
+
 def _note(parameter: chat.Parameter) -> str:
     fate = f"{parameter.engine} by the embedded engine"
     return f"{fate}: {parameter.note}" if parameter.note else fate
@@ -101,17 +116,26 @@ def _paths() -> dict[str, Any]:
                 "operationId": "createChatCompletion",
                 "summary": "Answers a conversation.",
                 "requestBody": {"required": True, "content": _json("ChatParameters")},
-                "parameters": [
-                    {
-                        "name": "x-trunkline-params",
-                        "in": "header",
-                        "schema": {"enum": ["strict", "lenient"]},
-                    }
-                ],
+                "parameters": [_STRICTNESS],
                 "responses": {
                     "200": {
                         "description": "The completion, or a stream of chunks ended by [DONE].",
                         "content": {**_json("Completion"), "text/event-stream": _schema("Chunk")},
+                    },
+                    **_ERRORS,
+                },
+            }
+        },
+        "/v1/embeddings": {
+            "post": {
+                "operationId": "createEmbedding",
+                "summary": "Turns texts into vectors.",
+                "requestBody": {"required": True, "content": _json("EmbeddingParameters")},
+                "parameters": [_STRICTNESS],
+                "responses": {
+                    "200": {
+                        "description": "A vector for each text.",
+                        "content": _json("EmbeddingList"),
                     },
                     **_ERRORS,
                 },
@@ -124,6 +148,7 @@ def _paths() -> dict[str, Any]:
                 "parameters": [identifier],
             }
         },
+        **_provider_paths(),
         "/v1/requests/{id}": {
             "get": {
                 **_get("retrieveRequest", "Shows the receipt of one request.", "Receipt"),
@@ -138,6 +163,50 @@ def _paths() -> dict[str, Any]:
                 "security": [],
             }
         },
+    }
+
+
+_STRICTNESS = {
+    "name": "x-trunkline-params",
+    "in": "header",
+    "schema": {"enum": ["strict", "lenient"]},
+}
+
+
+def _provider_paths() -> dict[str, Any]:
+    """The paths of one provider; its answer lists models in its own way."""
+    named = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in ("provider", "prefix")
+    ]
+    chat = {
+        "operationId": "createProviderChatCompletion",
+        "summary": "Answers a conversation at one provider, by its own id of the model.",
+        "requestBody": {"required": True, "content": _json("ChatParameters")},
+        "parameters": [*named, _STRICTNESS],
+        "responses": {
+            "200": {
+                "description": "The completion, or a stream of chunks ended by [DONE].",
+                "content": {**_json("Completion"), "text/event-stream": _schema("Chunk")},
+            },
+            **_ERRORS,
+        },
+    }
+    embeddings = {
+        "operationId": "createProviderEmbedding",
+        "summary": "Turns texts into vectors at one provider, by its own id of the model.",
+        "requestBody": {"required": True, "content": _json("EmbeddingParameters")},
+        "parameters": [*named, _STRICTNESS],
+        "responses": {
+            "200": {"description": "A vector for each text.", "content": _json("EmbeddingList")},
+            **_ERRORS,
+        },
+    }
+    listed = _plain("listProviderModels", "What one provider lists.", "application/json")
+    return {
+        "/{provider}/{prefix}/chat/completions": {"post": chat},
+        "/{provider}/{prefix}/embeddings": {"post": embeddings},
+        "/{provider}/{prefix}/models": {"get": {**listed, "parameters": named}},
     }
 
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from starlette.routing import Route, Router
 
 from trunkline.api.chat import ChatCompletions
+from trunkline.api.embeddings import Embeddings
 from trunkline.api.health import Health, MetricsPage
 from trunkline.api.models import Models, OneModel
 from trunkline.api.openapi import OpenAPI
+from trunkline.api.pass_through import ProviderChat, ProviderEmbeddings, ProviderModels
 from trunkline.api.receipts import Receipts
+
+_PROVIDER = "/{provider}/{prefix:path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +22,13 @@ class Endpoints:
     """What the routes lead to; each is an ASGI application."""
 
     chat: ChatCompletions
+    embeddings: Embeddings
     models: Models
     one_model: OneModel
     receipts: Receipts
+    provider_chat: ProviderChat
+    provider_embeddings: ProviderEmbeddings
+    provider_models: ProviderModels
     health: Health
     metrics: MetricsPage
     openapi: OpenAPI
@@ -31,12 +39,16 @@ def routes(endpoints: Endpoints) -> Router:
     return Router(
         [
             Route("/v1/chat/completions", endpoints.chat, methods=["POST"]),
+            Route("/v1/embeddings", endpoints.embeddings, methods=["POST"]),
             Route("/v1/models", endpoints.models, methods=["GET"]),
             Route("/v1/models/{id:path}", endpoints.one_model, methods=["GET"]),
             Route("/v1/requests/{id}", endpoints.receipts, methods=["GET"]),
             Route("/health", endpoints.health, methods=["GET"]),
             Route("/metrics", endpoints.metrics, methods=["GET"]),
             Route("/openapi.json", endpoints.openapi, methods=["GET"]),
+            Route(f"{_PROVIDER}/chat/completions", endpoints.provider_chat, methods=["POST"]),
+            Route(f"{_PROVIDER}/embeddings", endpoints.provider_embeddings, methods=["POST"]),
+            Route(f"{_PROVIDER}/models", endpoints.provider_models, methods=["GET"]),
         ],
         redirect_slashes=False,
     )

@@ -126,6 +126,8 @@ def told(facts: ModelSettings) -> Iterator[str]:
     ):
         if able is not None:
             yield name if able else f"no {name}" if name != "both together" else "not both"
+    if facts.kind == "embedding":
+        yield f"embeddings of {facts.dimensions} numbers" if facts.dimensions else "embeddings"
     if facts.efforts:
         yield f"effort {'/'.join(facts.efforts)}"
     if isinstance(facts.deprecated, date):

@@ -106,6 +106,15 @@ def offers(provider: str) -> Mapping[str, Offer]:
 
 
 @cache
+def kinds() -> Mapping[str, Literal["chat", "embedding"]]:
+    """Returns what each known model answers."""
+    return {
+        model: next(offer.settings.kind or "chat" for offer in found.values())
+        for model, found in models().items()
+    }
+
+
+@cache
 def routes() -> Mapping[str, str]:
     """Returns, for each provider that a router of providers can pass requests to, that router."""
     return {slug: name for name, provider in providers().items() for slug in provider.routes}

@@ -262,6 +262,16 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model at a provider. Prices are integers: nano-dollars per 1M tokens."""
 
     id: Annotated[str, _doc("The provider's own id; empty is the public name.")] = ""
+    kind: Annotated[
+        Literal["", "chat", "embedding"],
+        _doc(
+            "What it answers: conversations, or texts with vectors; empty is what a known model of "
+            "that name does, else `chat`."
+        ),
+    ] = ""
+    dimensions: Annotated[
+        _Count | None, _doc("Numbers in a vector of an embedding model, the most it can make.")
+    ] = None
     input: Annotated[
         int | None,
         _doc("Price of 1M prompt tokens, in USD.", read=values.nano_dollars, type="number"),
@@ -339,6 +349,12 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     split_tool_calls: Annotated[
         bool, _doc("Whether each tool call must be followed directly by its result.")
     ] = False
+    encoding_format: Annotated[
+        bool,
+        _doc(
+            "Whether it takes `encoding_format` for embeddings; if not, vectors are encoded here."
+        ),
+    ] = True
     inline_reasoning: Annotated[
         bool, _doc("Whether reasoning leads the content as `<reasoning>…</reasoning>`.")
     ] = False

@@ -1,9 +1,9 @@
 """Which deployment answers: catalog, policies and choice, what was observed, and the relay that tries."""
 
-from trunkline.routing.catalog import Catalog, Plan, catalog_of, engine_deployment
+from trunkline.routing.catalog import Catalog, Plan, Resolve, catalog_of, engine_deployment
 from trunkline.routing.choice import Chooser, replay
-from trunkline.routing.deployment import LOCAL, Abilities, Deployment
-from trunkline.routing.health import DeploymentHealth
+from trunkline.routing.deployment import LOCAL, Abilities, Deployment, Kind
+from trunkline.routing.health import Condition, DeploymentHealth
 from trunkline.routing.policy import Wishes, decode_wishes
 from trunkline.routing.relay import NOT_ASKED, Answer, Relay
 from trunkline.routing.sticky import Sticky
@@ -15,10 +15,13 @@ __all__ = [
     "Answer",
     "Catalog",
     "Chooser",
+    "Condition",
     "Deployment",
     "DeploymentHealth",
+    "Kind",
     "Plan",
     "Relay",
+    "Resolve",
     "Sticky",
     "Wishes",
     "catalog_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 import msgspec
@@ -13,7 +13,7 @@ from trunkline.config import ModelSettings, ProviderSettings, Settings, known, l
 from trunkline.errors import InvalidRequest, ModelNotFound, NoMatchingProvider
 from trunkline.ids import now
 from trunkline.routing import policy
-from trunkline.routing.deployment import LOCAL, Abilities, Deployment
+from trunkline.routing.deployment import LOCAL, Abilities, Deployment, Kind
 from trunkline.routing.policy import POLICIES, Policy
 from trunkline.routing.sticky import Conversation
 from trunkline.store import Candidate, Decision
@@ -21,6 +21,7 @@ from trunkline.store import Candidate, Decision
 WELL_KNOWN = frozenset([*known.providers(), *known.routes()])
 """Providers that a suffix may name although the configuration does not."""
 
+_PATHS: Mapping[Kind, str] = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
 _MAX_NAME = 256  # characters; a longer name is no model's, and is not compared or quoted whole
 
 
@@ -41,6 +42,10 @@ class Plan(msgspec.Struct, frozen=True):
     def pinned(self) -> bool:
         """Whether the suffix names the one provider that may answer."""
         return self.suffix is not None and self.suffix not in POLICIES
+
+
+Resolve = Callable[[str], Plan]
+"""What a model's name lets choose from."""
 
 
 class Catalog:
@@ -64,6 +69,12 @@ class Catalog:
         for deployment in deployments:
             by_model.setdefault(deployment.model, []).append(deployment)
         self._by_model = {model: tuple(found) for model, found in by_model.items()}
+        self._offers: dict[Kind, dict[str, tuple[Deployment, ...]]] = {
+            kind: _of_kind(kind, by_model) for kind in _PATHS
+        }
+        self._own: dict[tuple[str, str], Deployment] = {}
+        for deployment in (d for found in by_model.values() for d in found):
+            self._own.setdefault((deployment.provider, deployment.upstream_model), deployment)
         self._active = {d.provider for found in by_model.values() for d in found}
         self._inactive = dict(inactive or {})
         self._through = dict(through or {})
@@ -80,26 +91,62 @@ class Catalog:
         """Returns each public model with the deployments that offer it."""
         return self._by_model
 
-    def resolve(self, name: str) -> Plan:
+    def resolve(self, name: str, *, kind: Kind | None = "chat") -> Plan:
         """Returns what a model's name with an optional ``:policy`` or ``:provider`` lets choose from.
 
-        Raises ModelNotFound with the closest names, InvalidRequest if the provider it names cannot
-        be asked (``provider_not_configured``), or NoMatchingProvider if nobody is left.
+        None is any ``kind``. Raises ModelNotFound with the closest names, InvalidRequest if the model is
+        of another kind or the provider it names cannot be asked (``provider_not_configured``), or
+        NoMatchingProvider if nobody is left.
         """
         if not name.isprintable():
             raise self._unknown(name)
         model, suffix = self._split(name)
-        if self._demo and (answer := self._demo_deployment(model)):
+        if self._demo and (answer := self._demo_deployment(model)) and kind != "embedding":
             return Plan(name, model, suffix, (answer,))
         if suffix is not None and suffix not in self._policies:
             self._check_provider(suffix)
-        offers = self._by_model.get(model)
+        offers = (self._by_model if kind is None else self._offers[kind]).get(model)
         if offers is None:
-            raise self._unknown(model)
+            raise self._of_another_kind(model) if model in self._by_model else self._unknown(model)
         chosen = self._chosen(model, suffix, offers)
         if not chosen:
             raise _nobody_left(model, suffix, offers)
         return Plan(name, model, suffix, tuple(chosen))
+
+    def own(self, provider: str, identifier: str, *, kind: Kind) -> Plan:
+        """Returns the plan that asks an active provider for a model by the provider's own id.
+
+        Of an id that is not in the catalog nothing is known, its price neither. Raises ModelNotFound
+        if nobody else could know it: for the embedded engine.
+        """
+        if not identifier.isprintable():
+            raise self._unknown(identifier)
+        deployment = self._own.get((provider, identifier))
+        if deployment is None and provider == LOCAL:
+            raise self._unknown(identifier)
+        if deployment is None:
+            deployment = Deployment(
+                model=identifier,
+                kind=kind,
+                provider=provider,
+                upstream_model=identifier,
+                listed=False,
+            )
+        if deployment.kind != kind:
+            raise self._of_another_kind(deployment.model)
+        return Plan(identifier, deployment.model, provider, (deployment,))
+
+    def why_not(self, provider: str) -> str:
+        """Says why a known provider cannot be asked itself, as an end of "provider 'x' …".
+
+        Empty if nobody knows it.
+        """
+        if provider in self._through:
+            router = self._through[provider][0].provider
+            return f"is only reached through {router}; ask for 'model:{provider}' under /v1"
+        if not self._knows(provider):
+            return ""
+        return self._inactive.get(provider, f"is not configured; add [providers.{provider}]")
 
     def _chosen(
         self, model: str, suffix: str | None, offers: Sequence[Deployment]
@@ -136,6 +183,13 @@ class Catalog:
         if model in self._by_model or (organisation and rest):
             return next((d for offers in self._by_model.values() for d in offers), None)
         return None
+
+    def _of_another_kind(self, model: str) -> InvalidRequest:
+        kind = self._by_model[model][0].kind
+        does = "answers conversations" if kind == "chat" else "makes embeddings"
+        return InvalidRequest(
+            f"'{_shortened(model)}' {does}; send the request to POST {_PATHS[kind]}", param="model"
+        )
 
     def _unknown(self, model: str) -> ModelNotFound:
         near: list[str] = []
@@ -189,12 +243,15 @@ def deployment_of(
 ) -> Deployment:
     """Returns the deployment of a model at the provider of that name."""
     gone = offer.deprecated
+    kind = offer.kind or known.kinds().get(model, "chat")
     return Deployment(
         model=model,
+        kind=kind,
         provider=name,
         upstream_model=offer.id or model,
-        price=_price(offer),
+        price=_price(offer, kind),
         context=offer.context,
+        dimensions=offer.dimensions,
         max_output=offer.max_output,
         local=provider.local,
         deprecated=gone if isinstance(gone, bool) else gone <= today,
@@ -236,7 +293,7 @@ def _passed_on(deployment: Deployment, slug: str) -> Deployment:
     return msgspec.structs.replace(
         deployment,
         upstream_model=f"{deployment.upstream_model}:{slug}",
-        price=_price(offer.settings) if offer else deployment.price,
+        price=_price(offer.settings, deployment.kind) if offer else deployment.price,
         abilities=_abilities(offer.settings) if offer else deployment.abilities,
     )
 
@@ -251,10 +308,18 @@ def _abilities(offer: ModelSettings) -> Abilities:
     )
 
 
-def _price(offer: ModelSettings) -> Price | None:
-    if offer.input is None or offer.output is None:
+def _price(offer: ModelSettings, kind: Kind) -> Price | None:
+    output = 0 if kind == "embedding" else offer.output  # a vector has no tokens
+    if offer.input is None or output is None:
         return None
-    return Price(input=offer.input, output=offer.output, cached_input=offer.cached_input)
+    return Price(input=offer.input, output=output, cached_input=offer.cached_input)
+
+
+def _of_kind(
+    kind: Kind, by_model: Mapping[str, Sequence[Deployment]]
+) -> dict[str, tuple[Deployment, ...]]:
+    found = {m: tuple([d for d in offers if d.kind == kind]) for m, offers in by_model.items()}
+    return {model: offers for model, offers in found.items() if offers}
 
 
 def _nobody_left(

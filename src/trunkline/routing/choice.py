@@ -22,6 +22,7 @@ from trunkline.routing.policy import NO_WISHES, Wishes
 from trunkline.routing.sticky import Sticky, conversation_of
 from trunkline.store import NO_LIMITS, Candidate, Decision, Limits
 from trunkline.wire.chat import ChatRequest
+from trunkline.wire.embeddings import EmbeddingRequest
 
 CheapestBy = Literal["blend", "output"]
 """Whether the list price that counts is of prompt and completion, or of the completion alone."""
@@ -57,7 +58,7 @@ class Chooser:
     def choose(
         self,
         plan: Plan,
-        request: ChatRequest,
+        request: ChatRequest | EmbeddingRequest,
         *,
         wishes: Wishes,
         limits: Limits,
@@ -113,7 +114,7 @@ class Chooser:
         condition = self._health.of(deployment)
         if removed is not None:
             return _candidate(deployment, condition, removed)
-        key = deployment.identity
+        key = deployment.place
         last, candidate = self._last.get(key, (None, None))
         if candidate is None or last is not condition:
             candidate = _candidate(deployment, condition, None)
@@ -227,7 +228,11 @@ def _known(order: Sequence[str], offers: Sequence[Deployment]) -> tuple[str, ...
 
 
 def _removed(
-    plan: Plan, request: ChatRequest, *, wishes: Wishes, limits: Limits
+    plan: Plan,
+    request: ChatRequest | EmbeddingRequest,
+    *,
+    wishes: Wishes,
+    limits: Limits,
 ) -> Sequence[str | None]:
     """Returns for each deployment which filter leaves it out, None for those that are left."""
     offers = plan.deployments
@@ -250,12 +255,12 @@ def _removed(
 def _unable(
     removed: list[str | None],
     offers: Sequence[Deployment],
-    request: ChatRequest,
+    request: ChatRequest | EmbeddingRequest,
     *,
     strictly: bool,
 ) -> list[str | None]:
     """Leaves out who lacks what the request needs; ``strictly`` also who only suits it less."""
-    if not any(offer.abilities or offer.context for offer in offers):
+    if not any(offer.abilities or offer.context or offer.dimensions for offer in offers):
         return removed
     needs = needs_of(request)
     able = [r or needs.lacking(o) for r, o in zip(removed, offers, strict=True)]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from trunkline.accounts.pricing import Price
 
 LOCAL = "local"
 """The embedded engine's name among the providers, and the policy that keeps to one's own machines."""
+
+
+Kind = Literal["chat", "embedding"]
+"""What a model answers: conversations, or texts with vectors."""
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +33,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     """The public name that clients ask for."""
+    kind: Kind = "chat"
     provider: str
     upstream_model: str
     """The provider's own id of the model."""
@@ -34,6 +41,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     context: int | None = None
     """Tokens of prompt and completion together."""
     max_output: int | None = None
+    dimensions: int | None = None
+    """Numbers in a vector of an embedding model, the most it can make."""
     local: bool = False
     """On a machine of one's own: what the `local` policy keeps to."""
     reserve: bool = False
@@ -41,8 +50,13 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     abilities: Abilities | None = None
     deprecated: bool = False
     """Asked only if its provider is asked for by name."""
+    listed: bool = True
+    """In the catalog; else a caller made up the id, and perhaps there is no such model."""
+    place: tuple[str, str, str] = ("", "", "")
+    """What its health is known by, made of the others. A router of providers offers one model in
+    several ways; ids that are not listed share one place, so that callers add none."""
 
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        """What tells it from others. A router of providers offers one model in several ways."""
-        return self.model, self.provider, self.upstream_model
+    def __post_init__(self) -> None:
+        place = (self.model, self.provider, self.upstream_model)
+        place = place if self.listed else ("", self.provider, "")
+        msgspec.structs.force_setattr(self, "place", place)

@@ -51,7 +51,7 @@ class DeploymentHealth:
 
     def of(self, deployment: Deployment) -> Condition:
         """Returns how a deployment stands at this moment: the same object while nothing changes."""
-        known = self._known.get(deployment.identity)
+        known = self._known.get(deployment.place)
         if known is None:
             return _UNKNOWN
         condition = known.condition
@@ -83,7 +83,7 @@ class DeploymentHealth:
         return Admission(self, deployment, self._of(deployment), trial=False)
 
     def _of(self, deployment: Deployment) -> _Known:
-        key = deployment.identity
+        key = deployment.place
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = _Known(self._half_life_s)

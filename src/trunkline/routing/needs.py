@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from trunkline.routing.deployment import Deployment
 from trunkline.wire.chat import ChatRequest
+from trunkline.wire.embeddings import EmbeddingRequest
 
 _BYTES_PER_TOKEN = 6  # more than prompts have, so that none seems longer than it is
 _NO_TOOLS = (b"", b"[]")
@@ -23,6 +24,7 @@ class Needs(NamedTuple):
     effort: str | None = None
     tokens: int | None = None
     most: int = 0
+    dimensions: int | None = None
 
     def lacking(self, deployment: Deployment) -> str | None:
         """Returns what of the needs is certainly not served, None if nothing is."""
@@ -48,14 +50,18 @@ class Needs(NamedTuple):
             return f"about {self.tokens} tokens or more are beyond its {deployment.context}"
         if deployment.max_output and self.most > deployment.max_output:
             return f"answers with {deployment.max_output} tokens at most, not {self.most}"
+        if self.dimensions and deployment.dimensions and self.dimensions > deployment.dimensions:
+            return f"has vectors of {deployment.dimensions} dimensions at most"
         efforts = deployment.abilities.efforts if deployment.abilities else None
         if self.effort and efforts is not None and self.effort not in efforts:
             return f"does not take the effort '{self.effort}'"
         return None
 
 
-def needs_of(request: ChatRequest) -> Needs:
+def needs_of(request: ChatRequest | EmbeddingRequest) -> Needs:
     """Reads off a request what it needs, without decoding its messages."""
+    if isinstance(request, EmbeddingRequest):
+        return _needs_of_texts(request)
     parameters = request.parameters
     messages, tools = bytes(parameters.messages), bytes(parameters.tools)
     reasoning = parameters.reasoning
@@ -69,3 +75,18 @@ def needs_of(request: ChatRequest) -> Needs:
         tokens=None if vision else (len(messages) + len(tools)) // _BYTES_PER_TOKEN + most,
         most=most,
     )
+
+
+def _needs_of_texts(request: EmbeddingRequest) -> Needs:
+    texts = request.parameters.input
+    tokens = max(map(_tokens, [texts] if isinstance(texts, str) else texts))
+    if isinstance(texts, list) and isinstance(texts[0], int):
+        tokens = len(texts)
+    return Needs(tokens=tokens, dimensions=request.parameters.dimensions)
+
+
+def _tokens(text: str | int | list[int]) -> int:
+    """Returns how many tokens a text has at least: an estimate, unless it is one of tokens."""
+    if isinstance(text, str):
+        return len(text) // _BYTES_PER_TOKEN
+    return 1 if isinstance(text, int) else len(text)

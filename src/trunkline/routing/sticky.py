@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 from trunkline.wire.chat import ChatRequest
+from trunkline.wire.embeddings import EmbeddingRequest
 
 _PIECE = 2048  # bytes at either end of the first messages that tell conversations apart
 _ASSISTANT = b'"assistant"'
@@ -53,12 +54,16 @@ class Sticky:
             self._providers.popitem(last=False)
 
 
-def conversation_of(request: ChatRequest, *, account_id: str, model: str) -> Conversation:
-    """Returns the request's conversation: its ``prompt_cache_key``, or its messages before the first answer.
+def conversation_of(
+    request: ChatRequest | EmbeddingRequest, *, account_id: str, model: str
+) -> Conversation | None:
+    """Returns the request's conversation, None for embeddings: its ``prompt_cache_key``, or its messages before the first answer.
 
     These are found by a search for the first assistant message. Should that go wrong, as a client
     wrote the same messages in another way, all that is lost is a preference.
     """
+    if isinstance(request, EmbeddingRequest):
+        return None
     key = request.parameters.prompt_cache_key
     if key is not None:
         # The hash alone: a key may be as long as a body, and many are kept.

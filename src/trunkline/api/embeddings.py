@@ -1,0 +1,227 @@
+"""``POST /v1/embeddings``: chosen, tried, metered and recorded as a chat completion is, without a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+
+from starlette.types import Receive, Scope, Send
+
+from trunkline.accounts import Usage as BilledUsage
+from trunkline.accounts import cost, usd
+from trunkline.api.errors import api_error
+from trunkline.api.exchange import Exchange, exchange_of
+from trunkline.api.metrics import Metrics
+from trunkline.api.receive import ClientGoneError, read_body, until_hangup
+from trunkline.api.send import send_json
+from trunkline.errors import InvalidRequest, NoMatchingProvider, ServerStopping
+from trunkline.ids import now
+from trunkline.providers.base import Call
+from trunkline.routing import (
+    NOT_ASKED,
+    Answer,
+    Catalog,
+    Chooser,
+    Plan,
+    Relay,
+    Resolve,
+    Wishes,
+    decode_wishes,
+)
+from trunkline.store import Attempt, Request, Requests
+from trunkline.wire import chat, embeddings
+
+
+class Embeddings:
+    """Serves embeddings: decodes, asks the relay, encodes, and leaves a receipt.
+
+    ``relay`` reaches the providers' embeddings.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        chooser: Chooser,
+        relay: Relay,
+        requests: Requests,
+        metrics: Metrics,
+        params: Literal["strict", "lenient"],
+        max_body_bytes: int,
+        body_timeout_s: float,
+    ) -> None:
+        self._catalog = catalog
+        self._chooser = chooser
+        self._relay = relay
+        self._requests = requests
+        self._metrics = metrics
+        self._params = params
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(scope, receive, send, self._resolve)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None:
+        """Answers a request whose model's name ``resolve`` understands."""
+        body = await read_body(
+            scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
+        )
+        request = embeddings.decode_request(body, lenient=self._lenient(scope))
+        wishes = decode_wishes(request.fields.get("provider"))
+        exchange = exchange_of(scope)
+        plan = self._plan(exchange, request, wishes, resolve)
+        run = _Run(exchange, request, plan)
+        try:
+            await until_hangup(receive, exchange, self._answer(run, send))
+        except ClientGoneError:
+            run.status, run.error_code = 499, "client_gone"
+            raise
+        except asyncio.CancelledError:
+            run.status = exchange.status or ServerStopping.status
+            run.error_code = ServerStopping.code
+            raise
+        except Exception as error:
+            failure = api_error(error)
+            run.status, run.error_code = failure.status, failure.code
+            run.attempts = run.attempts or tuple(failure.attempts)
+            raise
+        finally:
+            self._settle(run)
+
+    def _resolve(self, name: str) -> Plan:
+        return self._catalog.resolve(name, kind="embedding")
+
+    def _plan(
+        self,
+        exchange: Exchange,
+        request: embeddings.EmbeddingRequest,
+        wishes: Wishes,
+        resolve: Resolve,
+    ) -> Plan:
+        """Returns who is to be tried; leaves a receipt of a request for which nobody is left."""
+        caller = exchange.caller
+        try:
+            return self._chooser.choose(
+                resolve(request.parameters.model),
+                request,
+                wishes=wishes,
+                limits=caller.limits,
+                account_id=caller.account_id,
+            )
+        except NoMatchingProvider as error:
+            asked = request.parameters.model
+            run = _Run(exchange, request, Plan(asked, asked, None, (), decision=error.decision))
+            run.status, run.error_code = error.status, error.code
+            self._settle(run)
+            raise
+
+    def _lenient(self, scope: Scope) -> bool:
+        wanted: str = self._params
+        for name, value in scope["headers"]:
+            if name == b"x-trunkline-params":
+                wanted = value.decode("latin-1").lower()
+        if wanted not in ("strict", "lenient"):
+            raise InvalidRequest(
+                "the header x-trunkline-params must be 'strict' or 'lenient'",
+                param="x-trunkline-params",
+            )
+        return wanted == "lenient"
+
+    async def _answer(self, run: _Run, send: Send) -> None:
+        async with self._relay.open(run.plan, run.call(), on_given_up=run.given_up) as answer:
+            run.committed(answer)
+            (body,) = [document async for some in answer.reply.chunks for document in some]
+            run.usage = chat.peek_usage(body)
+            answer.ended(None if run.usage is None else run.usage.prompt_tokens)
+            await send_json(send, run.exchange, body, headers=run.headers())
+
+    def _settle(self, run: _Run) -> None:
+        """Hands the receipt over; nothing here waits."""
+        exchange = run.exchange
+        self._requests.add(run.receipt())
+        if run.usage is not None and exchange.provider and (model := exchange.metered_model):
+            self._metrics.used(exchange.provider, model, run.usage)
+
+
+class _Run:
+    """One request on its way, and what becomes known of it."""
+
+    def __init__(
+        self, exchange: Exchange, request: embeddings.EmbeddingRequest, plan: Plan
+    ) -> None:
+        self.exchange = exchange
+        self.plan = plan
+        self.status = 200
+        self.error_code: str | None = None
+        self.usage: chat.Usage | None = None
+        self.attempts: tuple[Attempt, ...] = ()
+        self._created_at = now()
+        self._request = request
+        self._answer: Answer | None = None
+
+    def call(self) -> Call:
+        return Call(
+            model=self.plan.model,
+            body=self._request.fields,
+            stream=False,
+            request_id=self.exchange.request_id,
+        )
+
+    def committed(self, answer: Answer) -> None:
+        self._answer = answer
+        self.attempts = tuple(answer.attempts)
+        self.exchange.provider = answer.deployment.provider
+        self.exchange.model = answer.deployment.model
+        self.exchange.listed = answer.deployment.listed
+
+    def given_up(self, attempts: Sequence[Attempt]) -> None:
+        """Nobody waits any more for what was tried so far."""
+        self.attempts = tuple(attempts)
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        asked = sum(attempt.outcome != NOT_ASKED for attempt in self.attempts)
+        headers = [
+            (b"x-trunkline-provider", (self.exchange.provider or "").encode()),
+            (b"x-trunkline-model", _header_text(self.exchange.model or "")),
+            (b"x-trunkline-attempts", str(asked).encode()),
+        ]
+        if self._request.ignored:
+            headers.append((b"x-trunkline-ignored", _header_text(", ".join(self._request.ignored))))
+        if (nano := self._cost()) is not None:
+            headers.append((b"x-trunkline-cost-usd", usd(nano).encode()))
+        return headers
+
+    def _cost(self) -> int | None:
+        """Nano-dollars; None if the price or the usage is not known."""
+        price = self._answer.deployment.price if self._answer else None
+        if price is None or self.usage is None:
+            return None
+        return cost(BilledUsage(prompt_tokens=self.usage.prompt_tokens, completion_tokens=0), price)
+
+    def receipt(self) -> Request:
+        exchange, usage = self.exchange, self.usage or chat.Usage()
+        return Request(
+            id=exchange.request_id,
+            account_id=exchange.caller.account_id,
+            key_id=exchange.caller.key_id,
+            created_at=self._created_at,
+            api="embeddings",
+            model=self.plan.asked,
+            provider=exchange.provider,
+            answered_model=exchange.model,
+            attempts=self.attempts,
+            decision=self.plan.decision,
+            stream=False,
+            status=self.status,
+            error_code=self.error_code,
+            prompt_tokens=usage.prompt_tokens,
+            cost_nano_usd=self._cost(),
+            duration_ms=round(exchange.elapsed_s() * 1000),
+        )
+
+
+def _header_text(text: str) -> bytes:
+    """Names come from the operator and from callers: nothing but printable ASCII may get into a header."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:200].encode()
