@@ -154,7 +154,8 @@ class ChatCompletions:
                 if run.exchange.first_chunk_s is None:
                     run.exchange.first_chunk_s = run.exchange.elapsed_s()
                 frames = sse.encode(some)
-                if frames.count(b'"usage"') != frames.count(b'"usage":null'):
+                usages = frames.count(b'"usage"')
+                if usages and usages != frames.count(b'"usage":null'):
                     frames = sse.encode(run.metered(some))
                 if frames:
                     handed_over = time.perf_counter()

@@ -94,7 +94,7 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[HANGUPS] = self._hangups  # type: ignore[typeddict-unknown-key]  # ours
+        self.scope[HANGUPS] = self._hangups  # type: ignore[literal-required]  # ours
         self._in_head = True
         self._head_bytes = 0
 

@@ -43,12 +43,14 @@ class Parser:
         if b"\n" not in read:
             self._line.append(read)
         else:
-            payloads, rest = self._plain(b"".join((*self._line, read)))
-            *lines, unfinished = rest.split(b"\n")
-            self._line = [unfinished]
-            payloads += self._payloads(lines)
+            payloads, rest = self._plain(b"".join((*self._line, read)) if self._line else read)
+            self._line = []
+            if rest:
+                *lines, unfinished = rest.split(b"\n")
+                self._line = [unfinished] if unfinished else []
+                payloads += self._payloads(lines)
             if payloads or not self._data:
-                self._held = len(unfinished) + sum(map(len, self._data))
+                self._held = sum(map(len, (*self._line, *self._data)))
         if self._held > self._max_bytes:
             raise UpstreamError(
                 f"sent an event of more than {self._max_bytes} bytes", retryable=True
