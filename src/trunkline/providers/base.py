@@ -15,7 +15,8 @@ ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
 """Under which names a reply carries the model's reasoning."""
 
 
-class Call(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Call:
     """One chat completion to be made, in the chat wire format.
 
     ``model`` is the provider's own id of the model. ``body`` holds the request's top-level fields

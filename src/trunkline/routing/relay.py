@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -155,9 +155,7 @@ class Relay:
     ) -> Reply:
         """Opens a deployment within the time that is left to the request."""
         within_s = due - self._health.clock()
-        attempted = msgspec.structs.replace(
-            call, model=deployment.upstream_model, within_s=within_s
-        )
+        attempted = replace(call, model=deployment.upstream_model, within_s=within_s)
         provider = self._providers[deployment.provider]
         try:
             async with asyncio.timeout(within_s) as limit:
