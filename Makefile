@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 NANO := .venv-nano
 NANO_PIP := $(NANO)/bin/python -m pip --disable-pip-version-check -qq install
+LITELLM := .venv-litellm
 ARGS ?=
 
 .PHONY: help serve test check format bench nano nano-eval dist lock clean
@@ -29,7 +30,8 @@ format: $(VENV)/.dev ## Formats the code and applies the safe fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## Measures the router beside the raw engine and the raw upstream
+bench: $(VENV)/.dev ## Measures the router beside nginx, LiteLLM, the raw upstream and the raw engine
+	@$(MAKE) --no-print-directory $(LITELLM)/.installed || echo "LiteLLM could not be installed" >&2
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 nano: $(NANO)/.installed ## Trains the nano model into build/nano, in about two hours (ARGS="--resume")
@@ -47,8 +49,15 @@ lock: $(VENV)/.dev ## Writes requirements/*.txt anew
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header requirements/nano.in -c requirements/base.txt -o requirements/nano.txt
 
+# Only to be compared with, and far from our dependencies.
+$(LITELLM)/.installed:
+	@echo "installing LiteLLM into $(LITELLM), to compare with; this takes a minute, once" >&2
+	@$(PYTHON) -m venv $(LITELLM)
+	@$(LITELLM)/bin/python -m pip --disable-pip-version-check -qq install 'litellm[proxy]==1.108.*'
+	@touch $@
+
 clean: ## Removes the virtual environment and the caches
-	rm -rf $(VENV) $(NANO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(NANO) $(LITELLM) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Trunkline needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import time
 
@@ -20,7 +21,13 @@ def new_id(prefix: str) -> str:
 
     Sorting ids of one prefix as text sorts them by the millisecond of their making.
     """
-    return f"{prefix}_{base62(time.time_ns() // 1_000_000, _TIME_DIGITS)}{random_base62(_RANDOM_DIGITS)}"
+    return f"{prefix}_{_moment(time.time_ns() // 1_000_000)}{random_base62(_RANDOM_DIGITS)}"
+
+
+@functools.lru_cache(maxsize=4)
+def _moment(ms: int) -> str:
+    """Under load several ids are made within one millisecond."""
+    return base62(ms, _TIME_DIGITS)
 
 
 def base62(number: int, digits: int) -> str:

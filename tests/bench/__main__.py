@@ -15,92 +15,120 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import engine, programs, provider, start
+from tests.bench import endurance, engine, programs, provider, servers, start
 from tests.bench.load import Failed
 from trunkline.engine import model as engine_model
 
 _STREAMS = (1, 8, 32)
+_STEPS = 4
 _AIMS = ("an aim", "", "≤ 16 ×", "", "≤ 8 ×", "", "≤ 3 ×", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """How long to measure: seconds per load, rounds of the comparison, starts."""
+    """How long to measure: seconds per load, rounds of the comparison, requests in a row, starts."""
 
     cost_s: float
     cost_rounds: int
     speed_s: float
+    requests: int
     engine_s: float
     starts: int
 
 
-_FULL = Lengths(cost_s=4.0, cost_rounds=3, speed_s=2.0, engine_s=5.0, starts=5)
-_QUICK = Lengths(cost_s=1.2, cost_rounds=1, speed_s=0.6, engine_s=1.0, starts=2)
+_FULL = Lengths(cost_s=4.0, cost_rounds=3, speed_s=2.0, requests=200_000, engine_s=5.0, starts=5)
+_QUICK = Lengths(cost_s=1.2, cost_rounds=1, speed_s=0.6, requests=10_000, engine_s=1.0, starts=2)
 
 
 def main() -> int:
     """Measures and prints; returns 1 if something did not answer as it must."""
     arguments = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    arguments.add_argument("--quick", action="store_true", help="less exact, in under a minute")
-    lengths = _QUICK if arguments.parse_args().quick else _FULL
+    arguments.add_argument("--quick", action="store_true", help="less exact, in a few minutes")
+    arguments.add_argument(
+        "--provider", action="store_true", help="leaves out the embedded engine and the starts"
+    )
+    chosen = arguments.parse_args()
+    lengths = _QUICK if chosen.quick else _FULL
     if sys.platform != "linux":
         print("the benchmark reads /proc, which only Linux has", file=sys.stderr)
         return 1
     print(f"{os.cpu_count()} cores, {platform.machine()}, CPython {platform.python_version()}")
     try:
         with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
-            return _run(lengths, Path(folder))
+            return _run(lengths, Path(folder), engine_too=not chosen.provider)
     except Failed as error:
         print(f"a server failed under load: {error}", file=sys.stderr)
         return 1
 
 
-def _run(lengths: Lengths, folder: Path) -> int:
+def _run(lengths: Lengths, folder: Path, *, engine_too: bool) -> int:
+    found = programs.found(folder)
     left_out = []
-    compiled = programs.compiled(folder)
-    nginx = programs.nginx()
-    if compiled is None:
+    if found is None:
         left_out.append(f"everything under load: {programs.NO_COMPILER}")
-    elif nginx is None:
-        left_out.append(f"the comparison with nginx: {programs.NO_NGINX}")
-    no_engine = engine_model.available()
+    else:
+        if found.nginx is None:
+            left_out.append(f"the comparison with nginx: {programs.NO_NGINX}")
+        if found.litellm is None:
+            left_out.append(f"the comparison with LiteLLM: {programs.NO_LITELLM}")
+        _run_provider(lengths, found, folder)
+    no_engine = engine_model.available() if engine_too else "--provider"
     if no_engine is not None:
         left_out.append(f"everything on the engine: {no_engine}")
-    if compiled is not None:
-        _print_costs(
-            provider.measure_cost(
-                compiled,
-                nginx,
-                folder,
-                seconds=lengths.cost_s,
-                rounds=lengths.cost_rounds,
-                tell=_tell,
-            )
-        )
-        _print_speeds(
-            provider.measure_speed(
-                compiled, folder, seconds=lengths.speed_s, streams=_STREAMS, tell=_tell
-            )
-        )
-    if no_engine is None:
-        if compiled is not None:
-            _print_engine(
-                engine.measure(
-                    compiled, folder, seconds=lengths.engine_s, streams=_STREAMS, tell=_tell
-                )
-            )
-        _tell("starts")
-        _print_start(start.measure(times=lengths.starts))
+    else:
+        _run_engine(lengths, found, folder)
     for what in left_out:
         print(f"\nleft out: {what}")
     return 0
+
+
+def _run_provider(lengths: Lengths, found: programs.Programs, folder: Path) -> None:
+    _print_costs(
+        provider.measure_cost(
+            found, folder, seconds=lengths.cost_s, rounds=lengths.cost_rounds, tell=_tell
+        )
+    )
+    speeds = provider.measure_speed(
+        found, folder, seconds=lengths.speed_s, streams=_STREAMS, tell=_tell
+    )
+    _print_speeds(speeds)
+    _print_latency(speeds)
+    _print_crowds(
+        [
+            endurance.measure_crowd(found, folder, workers=workers, tell=_tell)
+            for workers in provider.WORKERS
+        ]
+    )
+    _print_growth(
+        [
+            endurance.measure_growth(
+                found,
+                folder,
+                requests=lengths.requests,
+                steps=_STEPS,
+                workers=workers,
+                tell=_tell,
+            )
+            for workers in provider.WORKERS
+        ]
+    )
+
+
+def _run_engine(lengths: Lengths, found: programs.Programs | None, folder: Path) -> None:
+    if found is not None:
+        _print_engine(
+            engine.measure(found, folder, seconds=lengths.engine_s, streams=_STREAMS, tell=_tell)
+        )
+    _tell("starts")
+    _print_start(start.measure(times=lengths.starts))
 
 
 def _print_costs(costs: Sequence[provider.Cost]) -> None:
     print(
         f"\nCPU of an answer, {provider.STREAMS} at a time; a stream has {provider.CHUNKS} tokens"
     )
-    raw, floor = costs[0], next((cost for cost in costs if cost.server == "nginx"), None)
+    by_name = {cost.server: cost for cost in costs}
+    floor = by_name.get("nginx")
     rows = [
         (
             cost.server,
@@ -121,11 +149,18 @@ def _print_costs(costs: Sequence[provider.Cost]) -> None:
         ),
         [*rows, _AIMS] if floor else rows,
     )
-    router = costs[-1]
+    router = by_name["the router"]
+    _print_over("the router over the raw upstream", router, costs[0])
+    if (litellm := by_name.get(servers.LITELLM)) is not None:
+        _print_over("LiteLLM's proxy over the router", litellm, router)
+        print("(aims: 35 × a JSON request, 150 × an event)")
+
+
+def _print_over(what: str, cost: provider.Cost, least: provider.Cost) -> None:
     print(
-        f"the router over the raw upstream: {_over(router.json_us, raw.json_us)} a JSON request, "
-        f"{_over(router.burst_event_us, raw.burst_event_us)} an event in bursts, "
-        f"{_over(router.paced_event_us, raw.paced_event_us)} an event every {provider.DELAY_MS:g} ms"
+        f"{what}: {_over(cost.json_us, least.json_us)} a JSON request, "
+        f"{_over(cost.burst_event_us, least.burst_event_us)} an event in bursts, "
+        f"{_over(cost.paced_event_us, least.paced_event_us)} an event every {provider.DELAY_MS:g} ms"
     )
 
 
@@ -146,6 +181,63 @@ def _print_speeds(speeds: Sequence[provider.Speed]) -> None:
             for speed in speeds
         ],
     )
+
+
+def _print_latency(speeds: Sequence[provider.Speed]) -> None:
+    raw, router = (speed for speed in speeds if speed.streams == 1)
+    print("\nWhat the router adds to an answer, one at a time (aims: p50 1 ms, p99 3 ms)")
+    answers = (
+        ("JSON, whole", "json", "whole_ms"),
+        ("stream, first byte", "stream", "first_byte_ms"),
+    )
+    rows = []
+    for name, kind, what in answers:
+        direct, through = (getattr(getattr(speed, kind), what) for speed in (raw, router))
+        rows.append(
+            (
+                name,
+                *(f"{through.p50 - direct.p50:.2f} ms", f"{through.p99 - direct.p99:.2f} ms"),
+            )
+        )
+    _print_table(("", "p50", "p99"), rows)
+
+
+def _print_crowds(crowds: Sequence[endurance.Crowd]) -> None:
+    print(f"\n{endurance.CROWD} streams at a time, an event every {provider.DELAY_MS:g} ms")
+    _print_table(
+        ("", "events/s", "lost", "late p50", "late p99", "CPU", "memory"),
+        [
+            *(
+                (
+                    crowd.server,
+                    f"{crowd.events_per_second:,.0f}",
+                    str(crowd.lost),
+                    f"{crowd.late_p50_ms:.0f} ms",
+                    f"{crowd.late_p99_ms:.0f} ms",
+                    f"{crowd.cores:.2f} cores",
+                    f"{crowd.memory_mb:.0f} MB",
+                )
+                for crowd in crowds
+            ),
+            ("an aim", "", "0", "", "< 300 ms", "", "≤ 150 MB"),
+        ],
+    )
+
+
+def _print_growth(growths: Sequence[Sequence[endurance.Growth]]) -> None:
+    print("\nMemory after so many JSON requests")
+    _print_table(
+        ("", *(f"{requests:,}" for requests in _even_steps(growths[0]))),
+        [
+            (growth[0].server, *(f"{each.memory_mb:.1f} MB" for each in growth))
+            for growth in growths
+        ],
+    )
+
+
+def _even_steps(growth: Sequence[endurance.Growth]) -> list[int]:
+    """Rounds to what was asked for: the load generator counts time, not requests."""
+    return [round(each.requests, -3) for each in growth]
 
 
 def _print_engine(measured: engine.Measured) -> None:

@@ -62,7 +62,7 @@ def measure(
             sample = Sample()
             result = loader.sample(sample, raw, raw_body, streams=count, seconds=seconds)
             replies.append(Reply(raw.name, count, result, sample.us_per_request, 0.0))
-    with servers.router(engine=True) as router:
+    with servers.router_with_engine() as router:
         loader.load(router, body, streams=4, seconds=_WARM_UP_S)
         for count in streams:
             tell(f"{router.name} on its engine, {count} at a time")

@@ -1,4 +1,4 @@
-"""The programs that a measurement needs besides Python: a C compiler and nginx, both optional."""
+"""The programs that a measurement needs besides Python: a C compiler, nginx and LiteLLM, all optional."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ _SYSTEM_PATHS = ("/usr/sbin", "/usr/local/sbin")  # where nginx lies, and users 
 
 NO_COMPILER = "no C compiler; to install one: apt-get install gcc libc6-dev"
 NO_NGINX = "no nginx; to install it: apt-get install nginx-light"
+NO_LITELLM = "no LiteLLM; to install it: make .venv-litellm/.installed"
+
+_LITELLM = Path(".venv-litellm", "bin", "litellm")  # of its own: it must not meet our dependencies
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The compiled upstream stand-in and load generator."""
+    """The compiled upstream stand-in and load generator, and what else can be compared with."""
 
     upstream: Path
     loadgen: Path
+    nginx: str | None
+    litellm: str | None
 
 
-def compiled(folder: Path) -> Programs | None:
+def found(folder: Path) -> Programs | None:
     """Compiles the C sources into the folder; returns None if there is no compiler."""
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
@@ -32,9 +37,9 @@ def compiled(folder: Path) -> Programs | None:
     for name in ("upstream", "loadgen"):
         source = _SOURCES / f"{name}.c"
         subprocess.run([compiler, "-O2", "-w", "-o", folder / name, source], check=True)
-    return Programs(upstream=folder / "upstream", loadgen=folder / "loadgen")
-
-
-def nginx() -> str | None:
-    """Returns where nginx is, None if it is not installed."""
-    return shutil.which("nginx", path=os.pathsep.join([os.environ["PATH"], *_SYSTEM_PATHS]))
+    return Programs(
+        upstream=folder / "upstream",
+        loadgen=folder / "loadgen",
+        nginx=shutil.which("nginx", path=os.pathsep.join([os.environ["PATH"], *_SYSTEM_PATHS])),
+        litellm=shutil.which(_LITELLM),
+    )

@@ -1,8 +1,9 @@
-"""The servers that are measured: the upstream stand-in, nginx, the raw engine and the router."""
+"""The servers that are measured: the upstream stand-in, the raw engine, the router and its like."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tests.bench import processes
-from tests.bench.load import KEY, Server
+from tests.bench.load import KEY, Failed, Server
 from tests.serving import NANO, running
 from trunkline.engine import model as engine_model
 from trunkline.engine.child import Parameters, Ready
@@ -27,7 +28,9 @@ from trunkline.providers.local import LocalProvider
 
 UPSTREAM_MODEL = "openai/gpt-oss-120b"
 ENVIRONMENT = {"TRUNKLINE_BOOTSTRAP_KEY": KEY}
+LITELLM = "LiteLLM's proxy"
 _ACCEPTS_WITHIN_S = 5.0
+_LITELLM_STARTS_WITHIN_S = 180.0
 _SLOTS, _CONTEXT, _CACHE_MB = 8, 4096, 64  # the router's own defaults
 
 _ROUTER = """
@@ -38,6 +41,17 @@ base_url = "http://127.0.0.1:{port}/v1"
 api_key = "sk-upstream"
 [providers.upstream.models]
 "openai/gpt-oss-120b" = {{}}
+"""
+
+_LITELLM = """
+model_list:
+  - model_name: {model}
+    litellm_params:
+      model: openai/{model}
+      api_base: http://127.0.0.1:{port}/v1
+      api_key: sk-upstream
+general_settings:
+  master_key: {key}
 """
 
 _NGINX = """
@@ -83,9 +97,10 @@ def upstream(program: Path, *, chunks: int, delay_ms: float) -> Iterator[Server]
 
 
 @contextmanager
-def nginx(program: str, *, upstream: Server, folder: Path) -> Iterator[Server]:
+def nginx(program: str, upstream: Server, *, folder: Path) -> Iterator[Server]:
     """Runs nginx as a bare reverse proxy, one worker, without a log."""
     port = unused_port()
+    folder = folder / f"nginx-{port}"
     folder.mkdir()
     config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder, port=port, upstream=upstream.port))
@@ -96,11 +111,46 @@ def nginx(program: str, *, upstream: Server, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def router(*, upstream: Server | None = None, engine: bool) -> Iterator[Server]:
-    """Runs the router with its defaults in front of the upstream, of the embedded engine, or both."""
-    config = _ROUTER.format(engine=str(engine).lower(), port=upstream.port if upstream else 9)
+def router(upstream: Server, *, workers: int = 1) -> Iterator[Server]:
+    """Runs the router with its defaults in front of the upstream, without the embedded engine."""
+    config = _ROUTER.format(engine="false", port=upstream.port)
+    flags = ["--workers", str(workers)]
+    with running(config=config, flags=flags, environment=ENVIRONMENT) as serving:
+        name = "the router" if workers == 1 else f"the router, {workers} workers"
+        yield Server(name, serving.port, serving.process.pid)
+
+
+@contextmanager
+def router_with_engine() -> Iterator[Server]:
+    """Runs the router with its defaults on the embedded engine."""
+    config = _ROUTER.format(engine="true", port=9)
     with running(config=config, environment=ENVIRONMENT) as serving:
         yield Server("the router", serving.port, serving.process.pid)
+
+
+@contextmanager
+def litellm(program: str, upstream: Server, *, folder: Path) -> Iterator[Server]:
+    """Runs LiteLLM's proxy in front of the upstream: one worker, a key, no database, no log."""
+    port = unused_port()
+    config = folder / f"litellm-{port}.yaml"
+    config.write_text(_LITELLM.format(model=UPSTREAM_MODEL, port=upstream.port, key=KEY))
+    command = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks the network for one
+        "LITELLM_LOG": "ERROR",
+    }
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with processes.ended(process):
+        _wait_until_accepting(port, within_s=_LITELLM_STARTS_WITHIN_S)
+        yield Server(LITELLM, port, process.pid)
 
 
 @contextmanager
@@ -208,14 +258,14 @@ def unused_port() -> int:
         return port
 
 
-def _wait_until_accepting(port: int) -> None:
-    deadline = time.monotonic() + _ACCEPTS_WITHIN_S
+def _wait_until_accepting(port: int, *, within_s: float = _ACCEPTS_WITHIN_S) -> None:
+    deadline = time.monotonic() + within_s
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except OSError:
             if time.monotonic() > deadline:
-                raise
+                raise Failed(f"nothing listens on port {port} within {within_s:g} s") from None
             time.sleep(0.01)
         else:
             return

@@ -511,3 +511,65 @@ def test_retry_after_may_be_a_date():
     seconds = error(503, **{"Retry-After": at}).retry_after_s
     assert seconds is not None
     assert 90 < seconds <= 100
+
+
+def asked(model):
+    return Call(model=model, body=ANY.body, stream=True, request_id="req_1")
+
+
+FORMS = {
+    "words": ["One", " two", " three"],
+    "escapes": ['a "quoted" word', "line\nline", "tab\t", "back\\slash", "\\", 'end"'],
+    "what may be markers": ["a < b", "<", "|channel|>", "\u003c|x", "a<b>c"],
+    "empty": ["", "one", "", "two", ""],
+    "json in words": [
+        '","reasoning":"',
+        '"},"finish_reason":"stop"',
+        "}\n{",
+        '{"error": 1}',
+        "[DONE]",
+    ],
+    "other alphabets": ["größer", "日本語", "\u2028", "🙂"],
+}
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("model", ["some-model", "openai/gpt-oss-120b"])
+@pytest.mark.parametrize("texts", FORMS.values(), ids=FORMS)
+def test_words_pass_unchanged_however_alike_their_chunks_are(texts, model, together, ascii_only):
+    deltas = [{"role": "assistant", "content": ""}]
+    deltas += [{"reasoning": text} for text in [*texts, *texts]]
+    deltas += [{"content": text} for text in ["So", *texts, *texts]]
+    chunks = [
+        {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+    ]
+    chunks.append({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    payloads = [
+        json.dumps(chunk, separators=(",", ":"), ensure_ascii=ascii_only).encode()
+        for chunk in chunks
+    ]
+    decoder = OpenAIChat().decoder(asked(model))
+    reads = [payloads] if together else [[payload] for payload in payloads]
+    out = [json.loads(chunk) for read in reads for chunk in decoder.decode(read)]
+    out += map(json.loads, decoder.flush())
+    said = [choice["delta"] for chunk in out for choice in chunk["choices"]]
+    reasoning = [delta["reasoning"] for delta in said if "reasoning" in delta]
+    assert "".join(reasoning) == "".join([*texts, *texts])
+    assert reasoning == [d["reasoning_content"] for d in said if "reasoning_content" in d]
+    assert "".join(d.get("content") or "" for d in said) == "".join(["So", *texts, *texts])
+    assert out[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_chunk_that_only_begins_like_the_last_one_is_looked_at():
+    decoder = OpenAIChat().decoder(asked("openai/gpt-oss-120b"))
+    form = '{"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}'
+    good = [(form % words).encode() for words in ("One", " two", " three")]
+    assert decoder.decode(good) == good
+    with_reasoning = good[0].replace(b'"content":"One"', b'"content":" a","reasoning":"b"')
+    [chunk] = decoder.decode([with_reasoning])
+    assert json.loads(chunk)["choices"][0]["delta"]["reasoning_content"] == "b"
+    assert decoder.decode([good[1], b'{"error":{"message":"late"}}', good[1]]) == [good[1]]
+    with pytest.raises(UpstreamError, match="late"):
+        decoder.flush()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from trunkline.api.exchange import Exchange
+from trunkline.api.exchange import Exchange, Hangups
 from trunkline.api.receive import ClientGoneError, RequestTimeoutError, read_body, until_hangup
 from trunkline.errors import RequestTooLarge
 
@@ -213,3 +214,79 @@ def test_a_failure_over_a_hangup_is_raised_and_the_hangup_logged():
     (logged,) = logs
     assert (logged["event"], logged["request_id"]) == ("also_failed", "req_1")
     assert isinstance(logged["exc_info"], ClientGoneError)
+
+
+# ------------------------------------------------------------------------- a server that tells of it
+
+
+def told(work: Callable[[Callable[[], None], Exchange], Awaitable[None]]) -> None:
+    """Runs work, which may hang up, where a server calls what is to be called then."""
+    hangups: Hangups = set()
+
+    def lose() -> None:
+        for hang_up in tuple(hangups):
+            hang_up()
+
+    async def never() -> dict[str, Any]:
+        raise AssertionError("nobody need listen")
+
+    async def main() -> None:
+        its_exchange = exchange()
+        its_exchange.hangups = hangups
+        await until_hangup(never, its_exchange, work(lose, its_exchange))
+
+    try:
+        asyncio.run(main())
+    finally:
+        assert not hangups
+
+
+def test_a_server_that_tells_of_a_hangup_is_not_listened_to():
+    cancelled: list[bool] = []
+
+    async def work(lose: Callable[[], None], _exchange: Exchange) -> None:
+        lose()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(True)
+
+    with pytest.raises(ClientGoneError):
+        told(work)
+    assert cancelled == [True]
+
+
+def test_a_server_that_tells_of_the_end_of_a_whole_answer_tells_of_no_hangup():
+    done: list[bool] = []
+
+    async def work(lose: Callable[[], None], its_exchange: Exchange) -> None:
+        its_exchange.answered = True
+        lose()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        done.append(True)
+
+    told(work)
+    assert done == [True]
+
+
+@pytest.mark.parametrize("error", [TimeoutError("mine"), ValueError("mine")])
+def test_the_works_own_error_is_no_hangup(error):
+    async def work(_lose: Callable[[], None], _exchange: Exchange) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as failure:
+        told(work)
+    assert failure.value is error
+
+
+def test_a_failure_over_a_hangup_that_was_told_is_raised():
+    async def work(lose: Callable[[], None], _exchange: Exchange) -> None:
+        lose()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("clearing up")
+
+    with pytest.raises(ValueError, match="clearing up"):
+        told(work)

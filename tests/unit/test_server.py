@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trunkline.api.exchange import Exchange
+from trunkline.api.exchange import HANGUPS, Exchange
 from trunkline.api.receive import ClientGoneError, read_body, until_hangup
 from trunkline.api.send import send_json, send_stream
 from trunkline.engine.admission import Admission
@@ -45,14 +45,19 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Endless:
-    """Streams for ever, and holds a slot of an engine for as long."""
+    """Streams for ever, and holds a slot of an engine for as long.
 
-    def __init__(self) -> None:
+    It is ``told`` of a hang-up by the server, or listens for it.
+    """
+
+    def __init__(self, *, told: bool = True) -> None:
+        self.told = told
         self.slots = Admission(slots=1, queue=0)
         self.ends: asyncio.Queue[str] = asyncio.Queue()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(request_id="req_1", method="GET", path="/")
+        hangups = scope[HANGUPS] if self.told else None
+        exchange = Exchange(request_id="req_1", method="GET", path="/", hangups=hangups)
         await read_body(scope, receive, limit=100, timeout_s=PATIENCE_S)
         try:
             async with self.slots.slot():
@@ -76,9 +81,10 @@ def deaf_client(port: int) -> socket.socket:
     return client
 
 
-def test_a_client_that_does_not_read_gives_its_slot_back():
+@pytest.mark.parametrize("told", [True, False])
+def test_a_client_that_does_not_read_gives_its_slot_back(told):
     async def main():
-        app = Endless()
+        app = Endless(told=told)
         async with served(app, unread_timeout_s=0.05) as port:
             with deaf_client(port):
                 async with asyncio.timeout(PATIENCE_S):

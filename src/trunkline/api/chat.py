@@ -167,7 +167,8 @@ class ChatCompletions:
                 if run.exchange.first_chunk_s is None:
                     run.exchange.first_chunk_s = run.exchange.elapsed_s()
                 frames = sse.encode(some)
-                if b'"usage"' in frames:
+                usages = frames.count(b'"usage"')
+                if usages and usages != frames.count(b'"usage":null'):
                     frames = sse.encode(run.metered(some))
                 if frames:
                     handed_over = time.perf_counter()
@@ -268,7 +269,7 @@ class _Run:
         """Reads the usage out of the chunks; returns those that the caller gets."""
         out = []
         for chunk in chunks:
-            report = chat.peek_report(chunk)
+            report = chat.peek_report(chunk) if b'"usage"' in chunk else None
             if report is None:
                 out.append(chunk)
                 continue

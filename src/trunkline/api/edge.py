@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.accounts import Caller, Gate, Keyring
 from trunkline.api.errors import api_error, envelope, headers
-from trunkline.api.exchange import Exchange, attach
+from trunkline.api.exchange import HANGUPS, Exchange, attach
 from trunkline.api.metrics import Metrics
 from trunkline.api.receive import ClientGoneError
 from trunkline.api.send import send_json
@@ -78,7 +78,12 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(request_id=new_id("req"), method=scope["method"], path=scope["path"])
+        exchange = Exchange(
+            request_id=new_id("req"),
+            method=scope["method"],
+            path=scope["path"],
+            hangups=scope.get(HANGUPS),
+        )
         attach(scope, exchange)
         self._metrics.began()
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -15,6 +15,12 @@ from trunkline.errors import InvalidAPIKey
 Headers = Iterable[tuple[bytes, bytes]]
 _SCOPE_KEY = "trunkline.exchange"
 
+HANGUPS = "trunkline.hangups"
+"""Where the scope may have `Hangups`: a server that calls them spares a task that listens."""
+
+Hangups = set[Callable[[], None]]
+"""What is called when the client hangs up."""
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -22,12 +28,14 @@ class Exchange:
 
     ``status`` is 0 until the answer has begun and 499 if the client hung up before. ``route`` is the
     pattern that the path matched, None if it matched none; ``answered`` is set when the last byte of
-    the answer is handed over. ``listed`` says whether the model is in the catalog.
+    the answer is handed over. ``listed`` says whether the model is in the catalog, ``hangups`` are the
+    server's, None if it has none.
     """
 
     request_id: str
     method: str
     path: str
+    hangups: Hangups | None = None
     route: str | None = None
     started: float = field(default_factory=time.perf_counter)
     identified: Caller | None = None

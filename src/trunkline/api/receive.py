@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 
 from starlette.types import Receive, Scope
 
@@ -80,6 +81,30 @@ async def until_hangup(receive: Receive, exchange: Exchange, work: Awaitable[Non
     The request's body must have been read. A client that leaves with its whole answer did not hang
     up: servers tell both in the same way, while ``work`` may still be clearing up.
     """
+    if exchange.hangups is None:
+        await _until_disconnect(receive, exchange, work)
+        return
+    try:
+        async with asyncio.timeout(None) as limit:
+            hang_up = partial(_hang_up, exchange, limit)
+            exchange.hangups.add(hang_up)
+            try:
+                await work
+            finally:
+                exchange.hangups.discard(hang_up)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise ClientGoneError from error
+
+
+def _hang_up(exchange: Exchange, limit: asyncio.Timeout) -> None:
+    if not exchange.answered:
+        limit.reschedule(0)  # a moment that is past: the work is cancelled as if its time were up
+
+
+async def _until_disconnect(receive: Receive, exchange: Exchange, work: Awaitable[None]) -> None:
+    """Listens in a task of its own, as ASGI has it."""
     try:
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(_watch(receive, exchange))

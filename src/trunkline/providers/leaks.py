@@ -37,6 +37,11 @@ _FENCE = 3  # backticks, at the least
 _NO_BODY = re.compile(r"\s*to=(?P<name>[^\s{\[<]*)\s*(?:(?:json|code|text)\b\s*)?")
 
 
+def is_plain(text: str) -> bool:
+    """Whether a whole text certainly holds no leak: for the price of three searches."""
+    return "<" not in text and not text.lstrip().startswith(_OPENINGS)
+
+
 class Leak(Enum):
     """What was found, by the name under which it is counted."""
 

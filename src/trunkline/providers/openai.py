@@ -25,6 +25,7 @@ _OURS = ("provider",)  # fields that speak to the router, not to the model
 
 _MAX_WITHHELD = 64  # chunks; beyond that a stream counts as committed
 _MAX_WITHHELD_BYTES = 1024 * 1024
+_RECENT = 4  # chunks in which the end of a stream is looked for
 _MAX_SENTENCE = 500  # characters of a provider's message that a caller may read
 _MAX_PARAM = 200  # characters of the name of what a provider found wrong
 _MAX_RETRY_AFTER_S = 86_400.0
@@ -34,8 +35,13 @@ _TOOL_USE_FAILED = "tool_use_failed"
 _MODELS_MISTAKES = frozenset({_TOOL_USE_FAILED, "json_validate_failed"})
 _FAILED_GENERATION = frozenset({"failed_generation"})
 
-# A delta of nothing but reasoning. No string can spell it: the quotes in one are escaped.
-_BARE_REASONING = re.compile(rb'"delta":\{"reasoning(?:_content)?":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}')
+# A delta of nothing but words. No string can spell it: the quotes in one are escaped.
+_BARE_DELTA = re.compile(
+    rb'"delta":\{"(?P<name>content|reasoning|reasoning_content)":'
+    rb'"(?P<words>[^"\\]*+(?:\\.[^"\\]*+)*+)"\}'
+)
+# The inside of a string, up to what may be the beginning of a marker, or of code that quotes one.
+_match_words = re.compile(rb'[^"\\<`]*+(?:\\(?!u003).[^"\\<`]*+)*+').match
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
 
@@ -171,29 +177,19 @@ class ChatDecoder:
         self._committed = False
         self._failure: UpstreamError | None = None
         self._names = [name.encode() for name in _wanted(reasoning_fields)]
+        self._alike: _Alike | None = None
         self._withheld: list[bytes] = []
         self._withheld_bytes = 0
-        self._recent: deque[bytes] = deque(maxlen=4)
+        self._recent: deque[bytes] = deque(maxlen=_RECENT)
 
     def decode(self, payloads: Sequence[bytes], /) -> Sequence[bytes]:
         chunks: list[bytes] = []
-        out: list[bytes] = []
-        try:
-            for payload in payloads:
-                # The braces are all that is checked of a chunk that nothing else needs decoded.
-                if payload[:1] == b"{" and payload[-1:] == b"}" and b'"error"' not in payload:
-                    chunks.append(self._named(payload) if b'"reasoning' in payload else payload)
-                elif (stripped := payload.strip()) == DONE:
-                    self.done = True
-                    break
-                elif self._repair is not None and b'"failed_generation"' in payload:
-                    out, chunks = self._through(chunks), []
-                    chunks = self._late_call(self._repair, payload)
-                elif stripped:
-                    chunks.append(self._looked_into(payload))
-        except UpstreamError as error:
-            self._fail(error)  # by flush, so that the chunks before it are delivered first
-        chunks = [*out, *self._through(chunks)] if out else self._through(chunks)
+        for payload in payloads:
+            if self._alike is not None and (chunk := self._alike.chunk(payload)) is not None:
+                self._recent.append(chunk)
+                chunks.append(chunk)
+            elif not self.done:
+                chunks += self._alone(payload)
         return chunks if self._committed else self._until_commit(chunks)
 
     def flush(self) -> Sequence[bytes]:
@@ -212,6 +208,39 @@ class ChatDecoder:
             raise UpstreamError("sent a stream without content", retryable=True)
         return rest
 
+    def _alone(self, payload: bytes) -> list[bytes]:
+        """Looks at what a payload needs; the next ones need the same if they are like it."""
+        self._alike = None
+        out: list[bytes] = []
+        try:
+            chunks = self._chunks(payload)
+            self._recent.extend(chunks)
+            for chunk in chunks:
+                if self._repair is None or self._repair.passes(chunk):
+                    out.append(chunk)
+                    self._alike = _Alike.to(payload, self._names)
+                else:
+                    self._alike = None
+                    out += self._repair.feed(chunk)
+        except UpstreamError as error:
+            self._fail(error)  # by flush, so that the chunks before it are delivered first
+        except _NOT_JSON:
+            self._fail(_not_a_chunk())
+        return out
+
+    def _chunks(self, payload: bytes) -> list[bytes]:
+        """Returns the chunk, or the chunks, that a payload stands for; none if it stands for nothing."""
+        # The braces are all that is checked of a chunk that nothing else needs decoded.
+        if payload[:1] == b"{" and payload[-1:] == b"}" and b'"error"' not in payload:
+            return [self._named(payload) if b'"reasoning' in payload else payload]
+        stripped = payload.strip()
+        if stripped == DONE:
+            self.done = True
+            return []
+        if self._repair is not None and b'"failed_generation"' in payload:
+            return self._late_call(self._repair, payload)
+        return [self._looked_into(payload)] if stripped else []
+
     def _late_call(self, repair: StreamRepair, payload: bytes) -> list[bytes]:
         """Reads the call in an error that comes after the status, if no content came before it."""
         chunks = _recovered(self._call, payload) if repair.waiting else None
@@ -221,23 +250,6 @@ class ChatDecoder:
         self.done = True
         return chunks
 
-    def _through(self, chunks: list[bytes]) -> list[bytes]:
-        self._recent.extend(chunks)
-        if self._repair is None or self._repair.passes(b"".join(chunks)):
-            return chunks
-        return self._repaired(self._repair, chunks)
-
-    def _repaired(self, repair: StreamRepair, chunks: Sequence[bytes]) -> list[bytes]:
-        out: list[bytes] = []
-        try:
-            for chunk in chunks:  # in a burst, only the last one or two need it
-                out += [chunk] if repair.passes(chunk) else repair.feed(chunk)
-        except UpstreamError as error:
-            self._fail(error)
-        except _NOT_JSON:
-            self._fail(_not_a_chunk())
-        return out
-
     def _end_of(self, repair: StreamRepair, last: bytes | None, *, finished: bool) -> list[bytes]:
         try:
             return repair.flush(last, finished=finished)
@@ -246,10 +258,10 @@ class ChatDecoder:
 
     def _named(self, payload: bytes) -> bytes:
         """Gives reasoning its wanted names; where a delta holds nothing else, without decoding."""
-        bare = _BARE_REASONING.search(payload)
-        if bare is None or payload.count(b'"reasoning') > 1:
+        bare = _BARE_DELTA.search(payload)
+        if bare is None or bare["name"] == b"content" or payload.count(b'"reasoning') > 1:
             return self._looked_into(payload)
-        named = b",".join([b'"%b":%b' % (name, bare[1]) for name in self._names])
+        named = b",".join([b'"%b":"%b"' % (name, bare["words"]) for name in self._names])
         return b'%b"delta":{%b}%b' % (payload[: bare.start()], named, payload[bare.end() :])
 
     def _looked_into(self, payload: bytes) -> bytes:
@@ -284,6 +296,48 @@ class ChatDecoder:
     def _fail(self, error: UpstreamError) -> None:
         self.done = True
         self._failure = error
+
+
+class _Alike:
+    """The form of a chunk that passed: others that differ from it in their words alone pass as well.
+
+    Most streams repeat everything else, so that looking at the few words is enough. What may become a
+    marker in them has to be looked at like any other chunk.
+    """
+
+    __slots__ = ("_after", "_around", "_before", "_start")
+
+    def __init__(self, before: bytes, after: bytes, around: Sequence[bytes]) -> None:
+        self._before = before
+        self._after = after
+        self._around = around
+        self._start = len(before)
+
+    @classmethod
+    def to(cls, payload: bytes, reasoning_names: Sequence[bytes]) -> _Alike | None:
+        """Returns the form of a payload that has passed, None if that was not for any words."""
+        bare = _BARE_DELTA.search(payload)
+        if bare is None or not bare["words"]:  # whether content has begun is not theirs to tell
+            return None
+        start, end = bare.span("words")
+        before, after = payload[:start], payload[end:]
+        reasoning = payload.count(b'"reasoning')
+        if bare["name"] == b"content":
+            return None if reasoning else cls(before, after, ())
+        if reasoning > 1:
+            return None
+        delta = payload[: bare.start("name") - 1]
+        first, *others = [b'"%b":"' % name for name in reasoning_names]
+        return cls(before, after, [delta + first, *[b'",' + other for other in others], after])
+
+    def chunk(self, payload: bytes) -> bytes | None:
+        """Returns the chunk that the payload becomes, None if it is not of this form."""
+        if not payload.startswith(self._before):
+            return None
+        end = _match_words(payload, self._start).end()  # type: ignore[union-attr]  # none match, too
+        if payload[end:] != self._after:
+            return None
+        return payload[self._start : end].join(self._around) if self._around else payload
 
 
 def _recovered(call: Call, body: bytes) -> list[bytes] | None:

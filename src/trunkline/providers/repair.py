@@ -20,7 +20,7 @@ from trunkline.errors import UpstreamError
 from trunkline.ids import new_id, now
 from trunkline.providers import arguments as args
 from trunkline.providers.base import Call
-from trunkline.providers.leaks import ContentText, ReasoningText
+from trunkline.providers.leaks import ContentText, ReasoningText, is_plain
 from trunkline.wire.harmony import Arguments, CallStart, Content, Delta, Reasoning, match_tool
 
 NAMES = frozenset(
@@ -92,9 +92,9 @@ class Repaired(NamedTuple):
 class StreamRepair:
     """Repairs the chunks of one stream.
 
-    ``repairs`` names what was done so far; while ``waiting`` there was nothing but reasoning. Ask ``passes`` first; what does not pass goes through
-    ``feed``, one chunk at a time, and ``flush`` ends it. Chunks are held back whole, so that they can
-    still leave as they came.
+    ``repairs`` names what was done so far; while ``waiting`` there was nothing but reasoning. Ask
+    ``passes`` first; what does not pass goes through ``feed``, one chunk at a time, and ``flush`` ends
+    it. Chunks are held back whole, so that they can still leave as they came.
     """
 
     def __init__(self, call: Call, *, reasoning_names: Sequence[str]) -> None:
@@ -197,6 +197,8 @@ def repair_reply(
     for choice in choices:
         message = _decode_object(choice["message"])
         before = list(_pieces_of(message, choice, whole=True))
+        if _is_clean(before):
+            continue
         machine = _Choice(request, repairs, sole=len(choices) == 1)
         machine.answered = _answers_otherwise(message)
         after = _joined([*machine.feed(before), *machine.finish()])
@@ -208,6 +210,18 @@ def repair_reply(
     if not changed:
         return Repaired(None, frozenset(repairs))
     return Repaired(_encode({**document, "choices": choices}), frozenset(repairs))
+
+
+def _is_clean(pieces: Sequence[Piece]) -> bool:
+    """Whether a choice is an answer in words with a proper end, and nothing that could be a leak."""
+    match pieces:
+        case [Content(text), Finish("stop" | "length")]:
+            reasoning = ""
+        case [Reasoning(reasoning), Content(text), Finish("stop" | "length")]:
+            pass
+        case _:
+            return False
+    return "<" not in reasoning and is_plain(text) and not text.isspace()
 
 
 def recover(call: Call, failed_generation: str) -> list[bytes] | None:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from trunkline.api.errors import envelope
+from trunkline.api.exchange import HANGUPS, Hangups
 from trunkline.errors import RequestTooLarge, StartError
 from trunkline.ids import new_id
 
@@ -76,6 +77,7 @@ class _Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._unread_timeout_s = unread_timeout_s
         self._unread_timer: asyncio.TimerHandle | None = None
+        self._hangups: Hangups = set()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -92,6 +94,7 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[HANGUPS] = self._hangups  # type: ignore[literal-required]  # ours
         self._in_head = True
         self._head_bytes = 0
 
@@ -110,6 +113,8 @@ class _Connection(HttpToolsProtocol):
         self._stop_waiting()
         self._stop_watching()
         super().connection_lost(exc)
+        for hang_up in tuple(self._hangups):
+            hang_up()
 
     def pause_writing(self) -> None:
         super().pause_writing()

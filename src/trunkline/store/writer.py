@@ -9,7 +9,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-import msgspec
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from trunkline.log import get_logger
@@ -123,6 +122,5 @@ class Writer:
 
     async def _commit(self, group: Sequence[Request]) -> None:
         # A group may be here again although it was committed: the connection broke before it said so.
-        statement = self._database.insert_new(requests)
         async with self._database.engine.begin() as connection:
-            await connection.execute(statement, [msgspec.structs.asdict(each) for each in group])
+            await self._database.insert_records(connection, requests, group)

@@ -1,4 +1,4 @@
-"""The HTTP client for upstreams: aiohttp behind a small seam, its failures translated once.
+"""The HTTP client for upstreams, its failures translated once.
 
 Only for addresses that the configuration names. It follows no redirect (a key must not travel to
 another host), keeps no cookies and reads no proxy from the environment.
@@ -7,25 +7,36 @@ another host), keeps no cookies and reads no proxy from the environment.
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import os
+import re
+import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from trunkline import __version__
 from trunkline.errors import UpstreamError
+from trunkline.transport.connection import BrokenOffError, ClosedError, Connection, NotHTTPError
+from trunkline.transport.pool import Origin, Pool
 
 _DRAIN_S = 0.05
-_DNS_TTL_S = 60
-_KEEPALIVE_S = 4.0  # uvicorn, and so vLLM and SGLang, closes an idle connection after 5 s
 _NOT_A_URL = "has an address that is not a URL"
+# Compressed bytes would be held back until a block is full, and cost CPU on both sides.
+_HEADERS = {
+    "User-Agent": f"trunkline/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NO_HEADER_VALUE = re.compile(r"[\r\n\0]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +57,7 @@ class Client:
     """A pool of connections, one per process. To be made where an event loop runs."""
 
     def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                resolver=aiohttp.ThreadedResolver(),
-                ttl_dns_cache=_DNS_TTL_S,
-                keepalive_timeout=_KEEPALIVE_S,
-            ),
-            # Compressed bytes would be held back until a block is full, and cost CPU on both sides.
-            headers={"User-Agent": f"trunkline/{__version__}", "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        self._pool = Pool()
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,10 +72,10 @@ class Client:
 
     async def aclose(self) -> None:
         """Closes every connection; replies still being read break off."""
-        await self._session.close()
+        self._pool.close()
+        await asyncio.sleep(0)  # the loop closes the sockets
 
-    @asynccontextmanager
-    async def send(
+    def send(
         self,
         url: str,
         *,
@@ -83,76 +83,84 @@ class Client:
         timeouts: Timeouts,
         body: bytes | None = None,
         method: str = "POST",
-    ) -> AsyncIterator[Incoming]:
-        """Sends a request; enters once the status and headers are here. Leaving hangs up.
+    ) -> Incoming:
+        """Sends a request as the answer is entered, which is once status and headers are here.
 
-        Raises UpstreamError, always retryable, if no HTTP answer comes.
+        Leaving it hangs up. Entering raises UpstreamError, always retryable, if no HTTP answer comes.
         """
         address = _address(url)
-        started = asyncio.get_running_loop().time()
-        response = await self._start(method, address, headers, body, timeouts, started)
-        incoming = Incoming(response, timeouts=timeouts, started=started)
-        try:
-            yield incoming
-        finally:
-            incoming.close()
-
-    async def _start(
-        self,
-        method: str,
-        address: URL,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        timeouts: Timeouts,
-        started: float,
-    ) -> aiohttp.ClientResponse:
-        try:
-            async with asyncio.timeout_at(started + min(timeouts.first_chunk_s, timeouts.total_s)):
-                return await self._session.request(
-                    method,
-                    address,
-                    data=body,
-                    headers=headers,
-                    allow_redirects=False,
-                    timeout=_only_connect(timeouts.connect_s),
-                )
-        except (aiohttp.ClientError, OSError) as error:
-            raise _translated(error, address) from error
+        head = _head(method, address, tuple(headers.items()))
+        if body is None:
+            request = head + b"\r\n"
+        else:
+            request = b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+        return Incoming(self._pool, address, request, timeouts)
 
 
 class Incoming:
-    """An HTTP answer whose body is still to be read. Made by `Client.send`."""
+    """An HTTP answer whose body is still to be read. Made by `Client.send`, to be entered once."""
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, *, timeouts: Timeouts, started: float
-    ) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self._response = response
-        self._content = response.content
+    def __init__(self, pool: Pool, address: _Address, request: bytes, timeouts: Timeouts) -> None:
+        self._pool = pool
+        self._address = address
+        self._request = request
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
-        self._total_due = started + timeouts.total_s
+        self.status = 0
         self._progressed = False
         # None while it is we who are slow: that is not the upstream's fault.
         self._waiting_since: float | None = None
-        # One timer for the whole body, which looks at the clock when it rings: setting and
+
+    async def __aenter__(self) -> Self:
+        timeouts, started = self._timeouts, self._loop.time()
+        self._total_due = started + timeouts.total_s
+        first_due = started + min(timeouts.first_chunk_s, timeouts.total_s)
+        connection = self._pool.idle(self._address.origin) or await self._connected(first_due)
+        self._connection = connection
+        # One timer for the whole answer, which looks at the clock when it rings: setting and
         # cancelling one for each read costs more than the read.
-        first_due = min(started + timeouts.first_chunk_s, self._total_due)
         self._timer = self._loop.call_at(first_due, self._ring)
+        try:
+            connection.ask(self._request)
+            await connection.head()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, _FAILURES):
+                raise _translated(error, self._address) from error
+            raise
+        self._request = b""
+        self.status = connection.status
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @functools.cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's header fields; case does not count."""
+        return CIMultiDict(
+            (name.decode("ascii"), value.decode("utf-8", "surrogateescape"))
+            for name, value in self._connection.fields
+        )
 
     async def reads(self) -> AsyncGenerator[bytes]:
         """Yields what each network read brought, once. Raises UpstreamError if the body breaks off."""
+        connection = self._connection
         try:
             while True:
                 self._waiting_since = self._loop.time()
-                read = await self._content.readany()
+                read = await connection.read()
                 self._waiting_since = None
                 if not read:
                     return
                 yield read
-        except (aiohttp.ClientError, OSError) as error:
-            raise _translated(error, self._response.url) from error
+        except _FAILURES as error:
+            raise _translated(error, self._address) from error
 
     async def read(self, limit: int) -> bytes:
         """Returns the whole body; raises UpstreamError if it is longer than ``limit`` bytes."""
@@ -180,19 +188,31 @@ class Incoming:
 
     async def drain(self) -> None:
         """Waits a moment for the body's end, so that the connection can be used again."""
-        with suppress(aiohttp.ClientError, OSError, UpstreamError):
+        with suppress(*_FAILURES, TimeoutError, UpstreamError):
             async with asyncio.timeout(_DRAIN_S):
-                while await self._content.readany():
+                while await self._connection.read():
                     pass
 
     def close(self) -> None:
         """Gives the connection back if the body was read to its end, else closes it."""
         self._timer.cancel()
-        self._response.close()
+        self._pool.give_back(self._connection)
+
+    async def _connected(self, first_due: float) -> Connection:
+        connect_due = self._loop.time() + self._timeouts.connect_s
+        try:
+            async with asyncio.timeout_at(min(connect_due, first_due)):
+                return await self._pool.connect(self._address.origin)
+        except (OSError, UnicodeError) as error:
+            if isinstance(error, TimeoutError) and first_due < connect_due:
+                raise _translated(error, self._address) from error
+            raise _unreachable(error, self._address) from error
 
     def _ring(self) -> None:
         now = self._loop.time()
-        if now >= self._total_due:
+        if not self.status:
+            self._connection.fail(TimeoutError())
+        elif now >= self._total_due:
             self._give_up(f"took longer than {self._timeouts.total_s:g} s")
         elif not self._progressed:
             self._give_up(f"sent no first chunk within {self._timeouts.first_chunk_s:g} s")
@@ -206,64 +226,99 @@ class Incoming:
         return min(since + self._timeouts.idle_s, self._total_due)
 
     def _give_up(self, message: str) -> None:
-        self._content.set_exception(UpstreamError(message, retryable=True, timed_out=True))
+        self._connection.fail(UpstreamError(message, retryable=True, timed_out=True))
+
+
+class _Address(NamedTuple):
+    """A URL, taken apart."""
+
+    origin: Origin
+    host: str
+    target: str
+    authorization: str | None
 
 
 @functools.lru_cache(maxsize=1024)
-def _address(url: str) -> URL:
+def _address(url: str) -> _Address:
     try:
-        return URL(url)
+        parsed = URL(url)
+        host, port = parsed.raw_host, parsed.port
     except ValueError as error:
         raise UpstreamError(_NOT_A_URL, retryable=True) from error
-
-
-@functools.lru_cache(maxsize=64)
-def _only_connect(connect_s: float) -> aiohttp.ClientTimeout:
-    """The other deadlines are kept by `Client` and `Incoming`, for less."""
-    return aiohttp.ClientTimeout(total=None, connect=connect_s)
-
-
-def _translated(error: Exception, address: URL) -> UpstreamError:
-    """Says what happened in words that name the peer to the log and nothing to the caller."""
-    timed_out = isinstance(error, TimeoutError)
-    public = _in_words(error)
-    return UpstreamError(
-        f"{address.host}: {public}{_reason(error)}",
-        retryable=True,
-        public=public,
-        timed_out=timed_out,
+    if parsed.scheme not in ("http", "https") or not host or not port:
+        raise UpstreamError(_NOT_A_URL, retryable=True)
+    authorization = None
+    if parsed.user is not None:
+        pair = f"{parsed.user}:{parsed.password or ''}"
+        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return _Address(
+        origin=Origin(parsed.scheme == "https", host, port),
+        host=parsed.host_port_subcomponent or host,
+        target=parsed.raw_path_qs or "/",
+        authorization=authorization,
     )
 
 
-def _in_words(error: Exception) -> str:
+@functools.lru_cache(maxsize=1024)
+def _head(method: str, address: _Address, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Returns a request's head but for its length and the empty line: the same for many requests."""
+    fields = CIMultiDict({"Host": address.host, **_HEADERS})
+    if address.authorization is not None:
+        fields["Authorization"] = address.authorization
+    for name, value in headers:
+        if not _HEADER_NAME.fullmatch(name) or _NO_HEADER_VALUE.search(value):
+            raise UpstreamError("has a header that cannot be sent", retryable=True)
+        fields[name] = value
+    lines = [f"{method} {address.target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, ""]).encode()
+
+
+_FAILURES = (OSError, ClosedError, BrokenOffError, NotHTTPError)
+
+
+def _translated(error: Exception, address: _Address) -> UpstreamError:
+    """Says what happened in words that name the peer to the log and nothing to the caller."""
     match error:
-        case aiohttp.ConnectionTimeoutError():
-            return "could not be reached in time"
         case TimeoutError():
-            return "did not answer in time"
-        case aiohttp.ClientConnectorDNSError():
-            return "has a host name that cannot be resolved"
-        case aiohttp.ClientSSLError():
-            return "could not be reached over TLS"
-        case aiohttp.ClientConnectorError():
-            return "could not be reached"
-        case aiohttp.ServerDisconnectedError() | ConnectionResetError():
-            return "closed the connection"
-        case aiohttp.ClientPayloadError():
-            return "broke off its reply"
-        case aiohttp.ClientResponseError():
-            return "answered with something that is not HTTP"
-        case aiohttp.InvalidURL():
-            return _NOT_A_URL
+            public = "did not answer in time"
+        case ClosedError() | ConnectionError():
+            public = "closed the connection"
+        case BrokenOffError():
+            public = "broke off its reply"
+        case NotHTTPError():
+            public = "answered with something that is not HTTP"
         case _:
-            return "could not be talked to"
+            public = "could not be talked to"
+    return _failure(public, error, address)
+
+
+def _unreachable(error: Exception, address: _Address) -> UpstreamError:
+    match error:
+        case TimeoutError():
+            public = "could not be reached in time"
+        case socket.gaierror() | UnicodeError():
+            public = "has a host name that cannot be resolved"
+        case ssl.SSLError():
+            public = "could not be reached over TLS"
+        case _:
+            public = "could not be reached"
+    return _failure(public, error, address)
+
+
+def _failure(public: str, error: Exception, address: _Address) -> UpstreamError:
+    return UpstreamError(
+        f"{address.origin.host}: {public}{_reason(error)}",
+        retryable=True,
+        public=public,
+        timed_out=isinstance(error, TimeoutError),
+    )
 
 
 def _reason(error: Exception) -> str:
-    """The system's words for it, if any. Not the library's, which may quote what we sent."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f" ({cause.verify_message})"
-    if isinstance(cause, OSError) and cause.errno is not None:
-        return f" ({os.strerror(cause.errno) if cause.errno > 0 else cause.strerror})"
+    """The system's words for it, if any. Not the parser's, which may quote what was sent."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f" ({error.verify_message})"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f" ({os.strerror(error.errno) if error.errno > 0 else error.strerror})"
     return ""

@@ -43,16 +43,33 @@ class Parser:
         if b"\n" not in read:
             self._line.append(read)
         else:
-            lines = b"".join((*self._line, read)).split(b"\n")
-            self._line = [lines.pop()]
-            payloads = self._payloads(lines)
+            payloads, rest = self._plain(b"".join((*self._line, read)) if self._line else read)
+            self._line = []
+            if rest:
+                *lines, unfinished = rest.split(b"\n")
+                self._line = [unfinished] if unfinished else []
+                payloads += self._payloads(lines)
             if payloads or not self._data:
-                self._held = len(self._line[0]) + sum(map(len, self._data))
+                self._held = sum(map(len, (*self._line, *self._data)))
         if self._held > self._max_bytes:
             raise UpstreamError(
                 f"sent an event of more than {self._max_bytes} bytes", retryable=True
             )
         return payloads
+
+    def _plain(self, text: bytes) -> tuple[list[bytes], bytes]:
+        """Splits off the events of one ``data: `` line and nothing else: most streams have no others.
+
+        Found all at once, they cost a tenth of what they cost line by line.
+        """
+        end = text.rfind(b"\n\n")
+        if end < 0 or self._data or text[:6] != b"data: ":
+            return [], text
+        payloads = text[6:end].split(b"\n\ndata: ")
+        if text.count(b"\n", 0, end) != 2 * (len(payloads) - 1):
+            return [], text
+        self._at_start = False
+        return payloads, text[end + 2 :]
 
     def _with_lf(self, read: bytes) -> bytes:
         if self._after_cr:
@@ -66,7 +83,7 @@ class Parser:
     def _payloads(self, lines: list[bytes]) -> list[bytes]:
         payloads = []
         data = self._data
-        if self._at_start:
+        if self._at_start and lines:
             self._at_start = False
             lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
@@ -91,5 +108,7 @@ def encode(payloads: Sequence[bytes]) -> bytes:
     """
     if not payloads:
         return b""
-    bodies = [p.replace(b"\n", b"\ndata: ") if b"\n" in p else p for p in payloads]
-    return b"data: %b\n\n" % b"\n\ndata: ".join(bodies)
+    text = b"\n\ndata: ".join(payloads)
+    if text.count(b"\n") != 2 * (len(payloads) - 1):
+        text = b"\n\ndata: ".join([payload.replace(b"\n", b"\ndata: ") for payload in payloads])
+    return b"data: %b\n\n" % text
