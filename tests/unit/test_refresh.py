@@ -39,7 +39,7 @@ def says(**facts: str | int) -> tuple[Entry, ...]:
     return (Entry(id=OSS, said=said, through={}), Entry(id="other/model", said=said, through={}))
 
 
-def merge(before: Refreshed | None = None, **facts: str | int) -> Merged:
+def merge(before: Refreshed | None = None, /, **facts: str | int) -> Merged:
     return merged("groq", groq(), says(**facts), before, at=AT)
 
 
@@ -113,7 +113,8 @@ def test_models_that_are_not_listed_are_named() -> None:
 
 
 def written(tmp_path: Path, name: str = "groq", **more: Any) -> None:
-    said = {"at": AT, "source": f"{GROQ}/models", "models": {OSS: Facts(input=1, output=2)}}
+    models = {OSS: Facts(input=1, output=2)}
+    said: dict[str, Any] = {"at": AT, "source": f"{GROQ}/models", "models": models}
     refreshed.write(tmp_path, {name: Refreshed(**(said | more))})
 
 

@@ -18,6 +18,7 @@ from msgspec import NODEFAULT, inspect
 
 from trunkline.config import known, refreshed, values
 from trunkline.config import settings as keys
+from trunkline.config.refreshed import Facts, Refreshed
 from trunkline.config.secrets import home, readable_by_others
 from trunkline.config.settings import Secret, Settings
 from trunkline.errors import ConfigError
@@ -143,7 +144,7 @@ class _Reading:
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     env_keys: bool = True
-    refreshed: dict[str, refreshed.Refreshed] = field(default_factory=dict)
+    refreshed: dict[str, Refreshed] = field(default_factory=dict)
 
     def problem(self, key: str, message: str) -> None:
         self.problems.append(f"{self._origin(key)}: {message}")
@@ -244,7 +245,7 @@ class _Reading:
         models = {m: refreshed.under(offer, live.get(m)) for m, offer in provider.models.items()}
         return msgspec.structs.replace(provider, models=models)
 
-    def _live(self, name: str, base_url: str) -> Mapping[str, refreshed.Facts]:
+    def _live(self, name: str, base_url: str) -> Mapping[str, Facts]:
         said = self.refreshed.get(name)
         return said.models if said and said.of(base_url) else {}
 
