@@ -50,7 +50,9 @@ def test_the_scripts_run_with_one_provider_of_the_file_and_nothing_else(
     """Their model names end in other providers' names: a router of providers passes them on."""
     home = tmp_path / "clone"
     home.mkdir()
-    (home / "trunkline.toml").write_text(
+    file = home / "trunkline.toml"
+    file.touch(mode=0o600)
+    file.write_text(
         f'[providers.huggingface]\nbase_url = "{simulator.base_url_of("huggingface")}"\n'
         'api_key = "hf_simulated"\n'
     )

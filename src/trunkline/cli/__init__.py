@@ -14,6 +14,7 @@ from trunkline.cli import (
     catalog,
     chat,
     config,
+    detect,
     doctor,
     explain,
     keys,
@@ -56,6 +57,7 @@ app.command("chat")(chat.chat)
 app.command("init")(config.init)
 app.add_typer(models.app, name="models")
 app.add_typer(providers.app, name="providers")
+providers.app.command("detect")(detect.detect)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)

@@ -366,6 +366,12 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     dialect: Annotated[Literal["openai"], _doc("Format that the provider speaks.")] = "openai"
     enabled: Annotated[bool, _doc("Whether the provider may be used.")] = True
     local: Annotated[bool, _doc("Whether the `local` policy counts it as yours.")] = False
+    reserve: Annotated[
+        bool,
+        _doc(
+            "Whether it is only asked by its name, by `local`, and where nobody else offers the model."
+        ),
+    ] = False
     headers: Annotated[
         dict[str, str],
         _doc("Further headers of each request.", read=values.headers, type="table of strings"),

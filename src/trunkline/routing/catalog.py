@@ -204,6 +204,7 @@ def deployment_of(
         context=offer.context,
         max_output=offer.max_output,
         local=provider.local,
+        reserve=provider.reserve,
         deprecated=gone if isinstance(gone, bool) else gone <= today,
         abilities=_abilities(offer),
     )
