@@ -1,15 +1,17 @@
-"""The scripts of Hugging Face's guide, run as they stand under ``trunkline serve --demo``."""
+"""The scripts of Hugging Face's guide, run as they stand: in demo mode, and with one provider."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.guide import printed
 from tests.guide.judge import SCRIPTS, is_extraction, is_fun_fact, is_weather_call
-from tests.serving import Serving, launched
+from tests.serving import Serving, launched, running
+from tests.simulator import Script, Simulator
 
 # Greedy, so that a test says the same each time; `python -m tests.guide` runs them as a user would.
 GREEDY = "[engine]\ntemperature = 0.0\n"
@@ -33,6 +35,38 @@ def test_a_script_prints_what_the_guide_promises(demo: Serving, script: str) -> 
 def test_structured_output_has_the_shape_that_was_asked_for(demo: Serving) -> None:
     extracted = ast.literal_eval(printed("structured_output", demo))
     assert list(extracted) == ["name", "city", "profession"]
+
+
+ANSWERS = {
+    "fun_fact": Script(text="The Eiffel Tower grows in summer."),
+    "weather_tool": Script(tool_arguments='{"location": "Paris", "unit": "celsius"}'),
+    "structured_output": Script(text='{"name":"Amélie","city":"Paris","profession":"chef"}'),
+}
+
+
+def test_the_scripts_run_with_one_provider_of_the_file_and_nothing_else(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    """Their model names end in other providers' names: a router of providers passes them on."""
+    home = tmp_path / "clone"
+    home.mkdir()
+    file = home / "trunkline.toml"
+    file.touch(mode=0o600)
+    file.write_text(
+        f'[providers.huggingface]\nbase_url = "{simulator.base_url_of("huggingface")}"\n'
+        'api_key = "hf_simulated"\n'
+    )
+    with running(home=home) as server:
+        for script, answer in ANSWERS.items():
+            simulator.play(answer)
+            output = printed(script, server)
+            assert SCRIPTS[script](output), output
+    assert [seen.body["model"] for seen in simulator.seen] == [
+        "openai/gpt-oss-120b:cerebras",
+        "openai/gpt-oss-120b:cerebras",
+        "openai/gpt-oss-120b:fireworks-ai",
+    ]
+    assert {seen.headers["authorization"] for seen in simulator.seen} == {"Bearer hf_simulated"}
 
 
 def test_the_judges_know_wrong_from_right() -> None:

@@ -24,6 +24,6 @@ def printed(script: str, server: Serving) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=180,
     )
     return done.stdout

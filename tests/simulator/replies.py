@@ -102,45 +102,64 @@ def _message(request: Json, script: Script) -> Json:
     message: Json = {"role": "assistant", "content": None, "refusal": None}
     if script.reasoning:
         message[script.reasoning_field] = script.reasoning
-    if tool := _tool_to_call(request):
-        arguments = script.tool_arguments or _json(satisfying(tool.get("parameters") or {}))
-        function = {"name": tool["name"], "arguments": arguments}
-        message["tool_calls"] = [{"id": "call_sim", "type": "function", "function": function}]
+    if tools := _tools_to_call(request):
+        message["tool_calls"] = [_call(tool, number, script) for number, tool in enumerate(tools)]
     else:
         message["content"] = _content(request, script)
     return message
 
 
-def _tool_to_call(request: Json) -> Json | None:
-    """The named tool, or the first; none once a tool has answered, so that a tool loop ends."""
+def _call(tool: Json, number: int, script: Script) -> Json:
+    arguments = script.tool_arguments or _json(satisfying(tool.get("parameters") or {}))
+    function = {"name": tool["name"], "arguments": arguments}
+    return {
+        "id": f"call_sim{number or ''}",
+        "type": "function",
+        "function": function,
+    }
+
+
+def _tools_to_call(request: Json) -> list[Json]:
+    """The named tool, or the first; none once a tool has answered, so that a tool loop ends.
+
+    All of them where the last message says "every tool", unless calls must not be parallel.
+    """
     tools: list[Json] = [tool["function"] for tool in request.get("tools") or []]
     choice = request.get("tool_choice") or "auto"
+    last = request["messages"][-1]
     if not tools or choice == "none":
-        return None
+        return []
     if isinstance(choice, dict):
-        return next(tool for tool in tools if tool["name"] == choice["function"]["name"])
-    if choice == "auto" and request["messages"][-1]["role"] == "tool":
-        return None
-    return tools[0]
+        return [next(tool for tool in tools if tool["name"] == choice["function"]["name"])]
+    if choice == "auto" and last["role"] == "tool":
+        return []
+    every = "every tool" in _text(last.get("content"))
+    return tools if every and request.get("parallel_tool_calls") is not False else tools[:1]
 
 
 def _content(request: Json, script: Script) -> str:
     if script.text is not None:
         return script.text
-    wanted = request.get("response_format") or {}
-    match wanted.get("type"):
-        case "json_schema":
-            return _json(satisfying(wanted["json_schema"]["schema"]))
-        case "json_object":
-            return "{}"
+    if (schema := schema_wanted(request)) is not None:
+        return _json(satisfying(schema))
+    if (request.get("response_format") or {}).get("type") == "json_object":
+        return "{}"
     effort = request.get("reasoning_effort")
     said = _text(request["messages"][-1].get("content"))
     return f"echo: {said}" + (f" [{effort}]" if effort else "")
 
 
+def schema_wanted(request: Json) -> Json | None:
+    """The schema of the answer, in whichever form it was asked for; None if there is none."""
+    wanted = request.get("response_format") or {}
+    nested = wanted.get("json_schema") or {}
+    forms = (nested.get("schema"), wanted.get("schema"), wanted.get("value"))
+    return next((schema for schema in (*forms, request.get("guided_json")) if schema), None)
+
+
 def _text(content: Any) -> str:
     if isinstance(content, list):
-        return " ".join(part.get("text", "") for part in content)
+        return " ".join(part.get("text", f"<{part['type']}>") for part in content)
     return content or ""
 
 

@@ -31,7 +31,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     headers: dict[str, str] = {}
     content_type: str | None = None
     body: str | None = None
-    """Sent as it is instead of an answer."""
+    """Sent as it is instead of an answer; without it an error status comes in the dialect's shape."""
     body_bytes: int = 0
     """Sends this many bytes of padding instead of an answer, without a length."""
 
@@ -44,6 +44,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     delay_s: float = 0.0
     """Before the status."""
     chunk_delay_s: float = 0.0
+    drip_bytes: int | None = None
+    """Writes pieces of this many bytes, each by itself."""
     silent: bool = False
     """Accepts the request and never answers."""
     stall_after: int | None = None

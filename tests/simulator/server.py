@@ -6,12 +6,14 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Self
 
 import msgspec
 from aiohttp import web
 
 from tests.simulator import replies
+from tests.simulator.dialects import DIALECTS, PLAIN, Dialect
 from tests.simulator.script import Script, named
 
 _PADDING = b" " * 65_536
@@ -48,6 +50,10 @@ class Simulator:
     def base_url(self) -> str:
         """What a provider is configured with."""
         return f"{self.url}/v1"
+
+    def base_url_of(self, dialect: str) -> str:
+        """What a provider that speaks a dialect is configured with."""
+        return f"{self.url}/{dialect}{DIALECTS[dialect].path}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -101,6 +107,13 @@ class Simulator:
                 web.post("/v1/chat/completions", self._counted(self._complete)),
                 web.post("/v1/embeddings", self._counted(self._complete)),
                 web.get("/v1/models", self._models),
+                *(
+                    web.post(
+                        f"/{name}{dialect.path}/chat/completions",
+                        self._counted(partial(self._complete, dialect=dialect)),
+                    )
+                    for name, dialect in DIALECTS.items()
+                ),
                 web.post("/_script", self._queue),
                 web.get("/_requests", self._requests),
                 web.delete("/_requests", self._forget),
@@ -124,7 +137,7 @@ class Simulator:
             self._open += step
             self._changed.notify_all()
 
-    async def _complete(self, request: web.Request) -> web.StreamResponse:
+    async def _complete(self, request: web.Request, dialect: Dialect = PLAIN) -> web.StreamResponse:
         body = msgspec.json.decode(await request.read())
         headers = {name.lower(): value for name, value in request.headers.items()}
         assert request.transport is not None
@@ -138,9 +151,14 @@ class Simulator:
             return _sent_raw(request, script.raw)
         if script.body_bytes:
             return await _padded(request, script)
+        if script == Script() and (refusal := dialect.refusal(body)):
+            script = dialect.refused(refusal)
+        elif script.status >= 400 and script.body is None:
+            script = dialect.failed(script)
+        script, body = dialect.spoken(script, body["model"]), dialect.heard(body)
         if script.status == 200 and script.body is None and body.get("stream"):
-            return await _streamed(request, script, body)
-        return await _whole(request, script, body)
+            return await _streamed(request, script, body, dialect)
+        return await _whole(request, script, body, dialect)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -148,7 +166,7 @@ class Simulator:
         peer = request.transport.get_extra_info("peername")[1]
         self.seen.append(Seen(request.method, request.path, headers, None, peer))
         if self._scripts:
-            return await _whole(request, self._scripts.popleft(), None)
+            return await _whole(request, self._scripts.popleft(), None, PLAIN)
         model = {"id": "sim/echo", "object": "model", "created": 1_760_000_000, "owned_by": "sim"}
         return web.json_response({"object": "list", "data": [model]})
 
@@ -168,11 +186,13 @@ class Simulator:
         return web.json_response({"open": self._open})
 
 
-async def _whole(request: web.Request, script: Script, body: Any) -> web.StreamResponse:
+async def _whole(
+    request: web.Request, script: Script, body: Any, dialect: Dialect
+) -> web.StreamResponse:
     if script.body is None and request.path.endswith("/embeddings"):
         text = msgspec.json.encode(replies.embeddings(body, script))
     elif script.body is None:
-        text = msgspec.json.encode(replies.completion(body, script))
+        text = msgspec.json.encode(dialect.completion(replies.completion(body, script), script))
     else:
         text = script.body.encode()
     response = web.StreamResponse(
@@ -183,19 +203,30 @@ async def _whole(request: web.Request, script: Script, body: Any) -> web.StreamR
     if script.cut_after_bytes is not None:
         await response.write(text[: script.cut_after_bytes])
         return _hung_up(request, response)
-    await response.write(text)
+    await _written(response, text, script)
     return response
 
 
-async def _streamed(request: web.Request, script: Script, body: Any) -> web.StreamResponse:
+async def _written(response: web.StreamResponse, data: bytes, script: Script) -> None:
+    """Writes at once, or in pieces that each leave alone."""
+    size = script.drip_bytes or len(data) or 1
+    for start in range(0, len(data), size):
+        await response.write(data[start : start + size])
+        if script.drip_bytes:
+            await asyncio.sleep(0)
+
+
+async def _streamed(
+    request: web.Request, script: Script, body: Any, dialect: Dialect
+) -> web.StreamResponse:
     response = web.StreamResponse(headers=_headers(script, "text/event-stream"))
     await response.prepare(request)
     sent_bytes = 0
-    for number, chunk in enumerate(replies.chunks(body, script)):
+    for number, chunk in enumerate(dialect.chunks(replies.chunks(body, script), script)):
         match number:
             case script.error_after:
-                fault = {"message": "simulated late failure", "type": "server_error", "code": 500}
-                await response.write(_event({"error": fault}, script))
+                fault = dialect.error(500, "simulated late failure", None)
+                await response.write(_event(fault, script))
                 return response
             case script.stall_after:
                 await _forever()
@@ -209,7 +240,7 @@ async def _streamed(request: web.Request, script: Script, body: Any) -> web.Stre
         if script.cut_after_bytes is not None and sent_bytes + len(event) > script.cut_after_bytes:
             await response.write(event[: script.cut_after_bytes - sent_bytes])
             return _hung_up(request, response)
-        await response.write(event)
+        await _written(response, event, script)
         sent_bytes += len(event)
         await asyncio.sleep(script.chunk_delay_s)
     if script.done:

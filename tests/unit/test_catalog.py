@@ -474,3 +474,18 @@ def test_wishes_that_are_no_object_are_refused(raw):
     with pytest.raises(InvalidRequest) as caught:
         decode_wishes(raw)
     assert (caught.value.code, caught.value.param) == ("invalid_type", "provider")
+
+
+def test_a_provider_in_reserve_is_asked_by_its_name_only():
+    offer = {OSS: ModelSettings(input=1, output=1)}
+    providers_ = {
+        "a": ProviderSettings(base_url="http://a", models=offer),
+        "box": ProviderSettings(base_url="http://b", models=offer, local=True, reserve=True),
+    }
+    built = catalog_of(Settings(providers=providers_), engine=None)
+    assert providers(chosen(OSS, of=built)) == ["a"]
+    assert providers(chosen(f"{OSS}:box", of=built)) == ["box"]
+    assert providers(chosen(f"{OSS}:local", of=built)) == ["box"]
+    assert providers(chosen(OSS, Wishes(order=["box", "a"]), of=built)) == ["box", "a"]
+    alone = catalog_of(Settings(providers={"box": providers_["box"]}), engine=None)
+    assert providers(chosen(OSS, of=alone)) == ["box"]

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import chat, config, doctor, explain, keys, models, providers, run, serve
+from trunkline.cli import (
+    catalog,
+    chat,
+    config,
+    detect,
+    doctor,
+    explain,
+    keys,
+    models,
+    providers,
+    run,
+    serve,
+)
 
 app = typer.Typer(
     help="One OpenAI-compatible endpoint in front of every provider, and of the engine on this machine.",
@@ -45,6 +57,8 @@ app.command("chat")(chat.chat)
 app.command("init")(config.init)
 app.add_typer(models.app, name="models")
 app.add_typer(providers.app, name="providers")
+providers.app.command("detect")(detect.detect)
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")

@@ -140,13 +140,13 @@ def _measured(entry: _Entry, engine: EngineSettings) -> tuple[dict[str, Any], di
 
 
 def _print_offers(offers: Sequence[Offered]) -> None:
-    from trunkline.cli.offers import COLUMNS
+    from trunkline.cli.offers import SOURCED
 
     typer.echo(f"{offers[0].model} at providers, USD per 1M tokens:\n")
     print_table(
-        (*COLUMNS[1:], "IN USE"),
+        (*SOURCED[1:], "IN USE"),
         (
-            (*offered.row()[1:], f"no: {offered.why}" if offered.why else "yes")
+            (*offered.sourced_row()[1:], f"no: {offered.why}" if offered.why else "yes")
             for offered in offers
         ),
     )

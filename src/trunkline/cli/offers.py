@@ -11,18 +11,24 @@ import msgspec
 if TYPE_CHECKING:
     from trunkline.config import ModelSettings, Settings
     from trunkline.config.known import Offer
+    from trunkline.config.refreshed import Refreshed
 
 COLUMNS = ("MODEL", "PROVIDER", "INPUT", "CACHED", "OUTPUT", "CONTEXT", "LONGEST REPLY", "CAN")
+SOURCED = (*COLUMNS, "AS OF", "FROM")
 
 
 class Offered(msgspec.Struct, frozen=True, kw_only=True):
-    """A model at a provider; ``why`` says why that is not in use, ``known`` where it is known from."""
+    """A model at a provider; ``why`` says why that is not in use.
+
+    ``known`` is what is shipped of it, ``live`` what the provider itself said; each has its source.
+    """
 
     model: str
     provider: str
     facts: ModelSettings
     why: str = ""
     known: Offer | None = None
+    live: Refreshed | None = None
 
     def public(self) -> dict[str, Any]:
         """Returns it for programs: prices are decimals of USD per 1M tokens."""
@@ -46,6 +52,7 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
             "source": self.known.source if self.known else None,
             "checked": self.known.checked if self.known else None,
             "unverified": self._unverified,
+            "refreshed": self._refreshed(),
         }
 
     def row(self) -> tuple[str, ...]:
@@ -62,6 +69,33 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
             "; ".join([*told(facts), *(["not verified"] if self._unverified else [])]),
         )
 
+    def sourced_row(self) -> tuple[str, ...]:
+        """Returns the cells of a table of `SOURCED`."""
+        as_of, source = "–", "the configuration"
+        if self._live_facts():
+            assert self.live is not None
+            as_of, source = self.live.at.date().isoformat(), self.live.source
+        elif self.known is not None:
+            as_of, source = self.known.checked.isoformat(), self.known.source
+        return (*self.row(), as_of, source)
+
+    def _refreshed(self) -> dict[str, Any] | None:
+        facts = self._live_facts()
+        if self.live is None or not facts:
+            return None
+        return {"at": self.live.at, "source": self.live.source, "facts": facts}
+
+    def _live_facts(self) -> list[str]:
+        """Names the facts in force that the provider itself has said."""
+        said = self.live.models.get(self.model) if self.live else None
+        if said is None:
+            return []
+        return [
+            fact
+            for fact in said.__struct_fields__
+            if (value := getattr(said, fact)) is not None and getattr(self.facts, fact) == value
+        ]
+
     @property
     def _unverified(self) -> bool:
         return self.known is not None and self.known.unverified
@@ -70,7 +104,13 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
 def in_use(settings: Settings) -> list[Offered]:
     """Returns what active providers offer, models together in the order of the configuration."""
     found = [
-        Offered(model=model, provider=name, facts=facts, known=_known(name, model))
+        Offered(
+            model=model,
+            provider=name,
+            facts=facts,
+            known=_known(name, model),
+            live=settings.said_by(name),
+        )
         for name, provider in settings.providers.items()
         if provider.active
         for model, facts in provider.models.items()
@@ -90,6 +130,7 @@ def offers_of(model: str, settings: Settings) -> list[Offered]:
             facts=provider.models[model],
             why=provider.why_not(name),
             known=_known(name, model),
+            live=settings.said_by(name),
         )
         for name, provider in settings.providers.items()
         if model in provider.models

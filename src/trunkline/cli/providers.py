@@ -14,8 +14,6 @@ from trunkline.cli.output import print_json, print_table, warn
 if TYPE_CHECKING:
     from trunkline.config import ProviderSettings, Settings
 
-_TEST_S = 15.0
-
 app = typer.Typer(help="List the providers, and test one.")
 
 NameArgument = Annotated[
@@ -62,15 +60,15 @@ def try_out(name: NameArgument, config: ConfigOption = None) -> None:
     import asyncio
     import time
 
+    from trunkline.cli.asking import lists
     from trunkline.config import load
     from trunkline.errors import TrunklineError, UpstreamError
 
-    provider = _active(load(config, environ=os.environ), name)
+    provider = active(load(config, environ=os.environ), name)
     started = time.perf_counter()
-    try:
-        models = asyncio.run(_list(provider))
-    except UpstreamError as error:
-        raise TrunklineError(f"provider '{name}' {error.public}") from error
+    models = asyncio.run(lists({name: provider}))[name]
+    if isinstance(models, UpstreamError):
+        raise TrunklineError(f"provider '{name}' {models.public}") from models
     ms = round((time.perf_counter() - started) * 1000)
     key = " and did not refuse the key" if provider.key else "; it was asked without a key"
     typer.echo(f"provider '{name}' answered in {ms} ms: it lists {len(models)} models{key}")
@@ -98,23 +96,7 @@ def listed(settings: Settings) -> list[Listed]:
     return [*configured, *others]
 
 
-def _listed(name: str, provider: ProviderSettings) -> Listed:
-    from trunkline.config import known
-
-    one = known.providers().get(name)
-    state: Any = "inactive" if provider.enabled else "disabled"
-    return Listed(
-        name=name,
-        title=one.title if one else None,
-        state="active" if provider.active else state,
-        why=provider.why_not(name),
-        base_url=provider.base_url or (one.base_url if one else ""),
-        key_source=provider.key_source,
-        models=sorted(provider.models),
-    )
-
-
-def _active(settings: Settings, name: str) -> ProviderSettings:
+def active(settings: Settings, name: str) -> ProviderSettings:
     """Returns a provider that can be asked; raises TrunklineError that says why it cannot."""
     from trunkline.config import known, lacks_key
     from trunkline.errors import TrunklineError
@@ -132,18 +114,17 @@ def _active(settings: Settings, name: str) -> ProviderSettings:
     )
 
 
-async def _list(provider: ProviderSettings) -> tuple[str, ...]:
-    from trunkline.providers.listing import listed
-    from trunkline.transport import Client, Timeouts
+def _listed(name: str, provider: ProviderSettings) -> Listed:
+    from trunkline.config import known
 
-    timeouts = Timeouts(
-        connect_s=_TEST_S, first_chunk_s=_TEST_S, idle_s=_TEST_S, total_s=2 * _TEST_S
+    one = known.providers().get(name)
+    state: Any = "inactive" if provider.enabled else "disabled"
+    return Listed(
+        name=name,
+        title=one.title if one else None,
+        state="active" if provider.active else state,
+        why=provider.why_not(name),
+        base_url=provider.base_url or (one.base_url if one else ""),
+        key_source=provider.key_source,
+        models=sorted(provider.models),
     )
-    async with Client() as client:
-        return await listed(
-            client,
-            provider.base_url,
-            key=provider.key.reveal() if provider.key else None,
-            headers=provider.headers,
-            timeouts=timeouts,
-        )

@@ -1,6 +1,8 @@
 """The configuration: what can be set, where it is looked up, and the secrets it names."""
 
+from trunkline.config import addition as addition
 from trunkline.config import known as known
+from trunkline.config import refreshed as refreshed
 from trunkline.config.load import FILE_NAME as FILE_NAME
 from trunkline.config.load import SECTIONS as SECTIONS
 from trunkline.config.load import Key as Key

@@ -16,9 +16,10 @@ import msgspec
 import platformdirs
 from msgspec import NODEFAULT, inspect
 
-from trunkline.config import known, values
+from trunkline.config import known, refreshed, values
 from trunkline.config import settings as keys
-from trunkline.config.secrets import readable_by_others
+from trunkline.config.refreshed import Facts, Refreshed
+from trunkline.config.secrets import home, readable_by_others
 from trunkline.config.settings import Secret, Settings
 from trunkline.errors import ConfigError
 
@@ -143,6 +144,7 @@ class _Reading:
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     env_keys: bool = True
+    refreshed: dict[str, Refreshed] = field(default_factory=dict)
 
     def problem(self, key: str, message: str) -> None:
         self.problems.append(f"{self._origin(key)}: {message}")
@@ -182,19 +184,32 @@ class _Reading:
         }
         routing: keys.RoutingSettings | None = sections["routing"]
         self.env_keys = routing is None or routing.env_keys
+        self._read_refreshed()
         sections["providers"] = self._providers(tables.get("providers", {}))
         sections["mcp"] = self._mcp(tables.get("mcp", {}))
         if self.problems:
             raise _config_error(self.problems)
         return Settings(
-            **sections, file=self.file, sources=self.sources, warnings=tuple(self.warnings)
+            **sections,
+            file=self.file,
+            sources=self.sources,
+            warnings=tuple(self.warnings),
+            refreshed=self.refreshed,
         )
+
+    def _read_refreshed(self) -> None:
+        try:
+            self.refreshed = refreshed.read(home(self.environ))
+        except ValueError as error:
+            self.warnings.append(
+                f"{error}; it is ignored: 'trunkline catalog refresh' writes it anew"
+            )
 
     def _providers(self, tables: Any) -> dict[str, keys.ProviderSettings]:
         """Reads the configured providers, and adds the known ones whose key the environment has."""
         environ = self.key_environ
         bases = {
-            name: one.settings(name, environ)
+            name: self._over_known(name, one.settings(name, environ), tables)
             for name, one in known.providers().items()
             if name in tables or any(variable in environ for variable in one.key_env)
         }
@@ -202,7 +217,7 @@ class _Reading:
             keys.ProviderSettings, tables, "providers", values.check_provider_name, bases=bases
         )
         found = {
-            name: self._with_key(name, provider)
+            name: self._with_key(name, self._under_own(name, provider))
             for name, provider in (configured | _without(bases, configured)).items()
             if provider is not None
         }
@@ -211,6 +226,28 @@ class _Reading:
             for name, provider in found.items()
             if name in configured or provider.api_key is not None
         }
+
+    def _over_known(
+        self, name: str, provider: keys.ProviderSettings, tables: Any
+    ) -> keys.ProviderSettings:
+        """Lays what a known provider said of itself over what is shipped."""
+        table = tables.get(name)
+        address = table.get("base_url") if isinstance(table, dict) else None
+        live = self._live(name, str(address or provider.base_url))
+        models = {m: refreshed.over(offer, live.get(m)) for m, offer in provider.models.items()}
+        return msgspec.structs.replace(provider, models=models)
+
+    def _under_own(self, name: str, provider: keys.ProviderSettings) -> keys.ProviderSettings:
+        """Fills in what a provider said where the configuration says nothing."""
+        live = self._live(name, provider.base_url)
+        if not live:
+            return provider
+        models = {m: refreshed.under(offer, live.get(m)) for m, offer in provider.models.items()}
+        return msgspec.structs.replace(provider, models=models)
+
+    def _live(self, name: str, base_url: str) -> Mapping[str, Facts]:
+        said = self.refreshed.get(name)
+        return said.models if said and said.of(base_url) else {}
 
     @property
     def key_environ(self) -> Mapping[str, str]:

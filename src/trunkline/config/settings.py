@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from trunkline.config import values
+from trunkline.config.refreshed import Refreshed
 
 
 class Secret:
@@ -381,6 +382,12 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     dialect: Annotated[Literal["openai"], _doc("Format that the provider speaks.")] = "openai"
     enabled: Annotated[bool, _doc("Whether the provider may be used.")] = True
     local: Annotated[bool, _doc("Whether the `local` policy counts it as yours.")] = False
+    reserve: Annotated[
+        bool,
+        _doc(
+            "Whether it is only asked by its name, by `local`, and where nobody else offers the model."
+        ),
+    ] = False
     headers: Annotated[
         dict[str, str],
         _doc("Further headers of each request.", read=values.headers, type="table of strings"),
@@ -459,7 +466,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     ``file`` is the file it was read from, if any; ``sources`` says for each dotted key of a section
     that was set whether by the file (its path), a variable (its name) or a flag ("flag");
-    ``warnings`` are sentences for the operator.
+    ``warnings`` are sentences for the operator. ``refreshed`` is what providers said of themselves, as
+    far as a file has it; their models hold it already.
     """
 
     server: ServerSettings = ServerSettings()
@@ -472,6 +480,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     file: Path | None = None
     sources: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+    refreshed: dict[str, Refreshed] = {}
+
+    def said_by(self, name: str) -> Refreshed | None:
+        """Returns what a provider said of itself, where it is configured to be."""
+        said, provider = self.refreshed.get(name), self.providers.get(name)
+        return said if said and provider and said.of(provider.base_url) else None
 
 
 def database_url(settings: Settings, home: Path) -> str:

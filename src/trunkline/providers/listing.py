@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import msgspec
-
+from trunkline.config import refreshed
 from trunkline.errors import UpstreamError
+from trunkline.providers.prices import Entry, entries
 from trunkline.transport import Client, Timeouts
 
 _MAX_BYTES = 32 << 20
@@ -20,34 +19,26 @@ async def listed(
     key: str | None,
     headers: Mapping[str, str],
     timeouts: Timeouts,
-) -> tuple[str, ...]:
-    """Returns the ids of a provider's models.
+) -> tuple[Entry, ...]:
+    """Returns a provider's models, each with what the list says of its price and context.
 
     Raises UpstreamError that says in our words, as an end of the sentence "provider 'x' …", why there
     are none: it cannot be reached, does not take the key, or has no such list.
     """
     authorization = {"Authorization": f"Bearer {key}"} if key else {}
     async with client.send(
-        f"{base_url}/models",
+        refreshed.source_of(base_url),
         method="GET",
         headers={"Accept": "application/json", **authorization, **headers},
         timeouts=timeouts,
     ) as incoming:
         if not 200 <= incoming.status < 300:
             raise UpstreamError(_in_words(incoming.status), retryable=True, status=incoming.status)
-        return _ids(await incoming.read(_MAX_BYTES))
-
-
-def _ids(body: bytes) -> tuple[str, ...]:
-    """Reads OpenAI's list, or the bare list that some providers answer with."""
+        body = await incoming.read(_MAX_BYTES)
     try:
-        document: Any = msgspec.json.decode(body)
-        entries = document["data"] if isinstance(document, dict) else document
-        return tuple(str(entry["id"]) for entry in entries)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
-        raise UpstreamError(
-            "answered with something that is not a list of models", retryable=True
-        ) from error
+        return entries(body)
+    except ValueError as error:
+        raise UpstreamError(str(error), retryable=True) from error
 
 
 def _in_words(status: int) -> str:

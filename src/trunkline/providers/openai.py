@@ -466,7 +466,7 @@ def _not_the_callers(fault: _Fault) -> bool:
 
 
 def _fault(body: bytes, *, key: str | None) -> _Fault:
-    """Reads the error shapes met in the field: OpenAI's object, a bare string, FastAPI's detail."""
+    """Reads the error shapes met in the field: OpenAI's object, a bare string, lists of details."""
     try:
         document = _decode_any(body)
     except _NOT_JSON:
@@ -475,7 +475,9 @@ def _fault(body: bytes, *, key: str | None) -> _Fault:
         document = document[0]
     if not isinstance(document, dict):
         return _Fault()
-    error: Any = document.get("error") or document.get("detail") or document
+    # "errors" is Cloudflare's.
+    named = (document.get(name) for name in ("error", "detail", "errors"))
+    error: Any = next(filter(None, named), document)
     if isinstance(error, list):
         error = {"message": "; ".join(_detail(entry) for entry in error)}
     if isinstance(error, str):
@@ -495,7 +497,7 @@ def _fault(body: bytes, *, key: str | None) -> _Fault:
 def _detail(entry: Any) -> str:
     if not isinstance(entry, dict):
         return _text(entry) or ""
-    steps, sentence = entry.get("loc"), _text(entry.get("msg")) or ""
+    steps, sentence = entry.get("loc"), _text(entry.get("msg") or entry.get("message")) or ""
     if not isinstance(steps, list):
         return sentence
     where = ".".join(str(s) for s in steps if isinstance(s, str | int) and s != "body")

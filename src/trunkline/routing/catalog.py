@@ -9,7 +9,14 @@ from datetime import date
 import msgspec
 
 from trunkline.accounts.pricing import Price
-from trunkline.config import ModelSettings, ProviderSettings, Settings, known, lacks_key
+from trunkline.config import (
+    ModelSettings,
+    ProviderSettings,
+    Settings,
+    known,
+    lacks_key,
+    refreshed,
+)
 from trunkline.errors import InvalidRequest, ModelNotFound, NoMatchingProvider
 from trunkline.ids import now
 from trunkline.routing import policy
@@ -254,6 +261,7 @@ def deployment_of(
         dimensions=offer.dimensions,
         max_output=offer.max_output,
         local=provider.local,
+        reserve=provider.reserve,
         deprecated=gone if isinstance(gone, bool) else gone <= today,
         abilities=_abilities(offer),
     )
@@ -285,15 +293,20 @@ def _through(
     for slug, router in known.routes().items():
         at_router = [d for d in deployments if d.provider == router]
         if at_router and slug not in settings.providers:
-            yield slug, [_passed_on(deployment, slug) for deployment in at_router]
+            live = settings.said_by(router)
+            said = live.through.get(slug, {}) if live else {}
+            yield slug, [_passed_on(deployment, slug, said) for deployment in at_router]
 
 
-def _passed_on(deployment: Deployment, slug: str) -> Deployment:
+def _passed_on(
+    deployment: Deployment, slug: str, said: Mapping[str, refreshed.Facts]
+) -> Deployment:
     offer = known.offers(slug).get(deployment.model)
+    facts = refreshed.over(offer.settings if offer else ModelSettings(), said.get(deployment.model))
     return msgspec.structs.replace(
         deployment,
         upstream_model=f"{deployment.upstream_model}:{slug}",
-        price=_price(offer.settings, deployment.kind) if offer else deployment.price,
+        price=_price(facts, deployment.kind) or deployment.price,
         abilities=_abilities(offer.settings) if offer else deployment.abilities,
     )
 

@@ -248,7 +248,7 @@ def _removed(
     if not plan.pinned or wishes.require_parameters:
         removed = _unable(removed, offers, request, strictly=bool(wishes.require_parameters))
     if by_name and not _asks_for_own(plan, wishes):
-        removed = _reserved(removed, offers)
+        removed = _reserved(removed, offers, wishes)
     return removed
 
 
@@ -278,12 +278,14 @@ def _asks_for_own(plan: Plan, wishes: Wishes) -> bool:
     return plan.suffix == LOCAL or wishes.asks_for(LOCAL)
 
 
-def _reserved(removed: Sequence[str | None], offers: Sequence[Deployment]) -> list[str | None]:
+def _reserved(
+    removed: Sequence[str | None], offers: Sequence[Deployment], wishes: Wishes
+) -> list[str | None]:
     """Leaves out the reserve while others are left: who pulled weights asked for no slow failover."""
     others = any(r is None and not o.reserve for r, o in zip(removed, offers, strict=True))
     why = f"kept in reserve, so it must be asked for as ':{LOCAL}'"
     return [
-        why if r is None and o.reserve and others else r
+        why if r is None and o.reserve and others and not wishes.asks_for(o.provider) else r
         for r, o in zip(removed, offers, strict=True)
     ]
 

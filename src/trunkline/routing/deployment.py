@@ -46,7 +46,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     local: bool = False
     """On a machine of one's own: what the `local` policy keeps to."""
     reserve: bool = False
-    """Asked only if it is asked for (`:local`), or if nobody else offers the model."""
+    """Asked only if it is asked for (`:local`, its name), or if nobody else offers the model."""
     abilities: Abilities | None = None
     deprecated: bool = False
     """Asked only if its provider is asked for by name."""
