@@ -34,6 +34,7 @@ from trunkline.engine.model import Model
 from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import EngineUnavailable, StartError
 from trunkline.providers.base import Provider
+from trunkline.providers.emulation import Emulating
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
@@ -269,14 +270,15 @@ def _store(setup: Setup) -> AbstractAsyncContextManager[Store]:
 
 def _http_provider(
     name: str, provider: ProviderSettings, settings: Settings, client: Client
-) -> HTTPProvider:
+) -> Provider:
     routing = settings.routing
-    return HTTPProvider(
+    upstream = HTTPProvider(
         name=name,
         base_url=provider.base_url,
         adapter=OpenAIChat(
             key=provider.key.reveal() if provider.key else None,
             reasoning_fields=settings.server.reasoning_fields,
+            quirks=provider.quirks,
             gpt_oss=[
                 offer.id or model for model, offer in provider.models.items() if is_gpt_oss(model)
             ],
@@ -290,6 +292,7 @@ def _http_provider(
         ),
         headers=provider.headers,
     )
+    return Emulating(upstream, quirks=provider.quirks)
 
 
 def _edge(

@@ -219,7 +219,8 @@ class UpstreamError(TrunklineError):
     ``message`` may quote the upstream, and so a prompt: it is for the developer's eye and never
     logged. ``public`` is what a caller may read: our words or, for a caller's own mistake
     (``status`` 400 to 499, not ``retryable``), the provider's sentence. ``timed_out`` tells a
-    deadline from another failure, ``limit`` such a mistake that another provider may not see as one.
+    deadline from another failure, ``limit`` such a mistake that another provider may not see as one;
+    a ``blameless`` failure says nothing of the deployment.
     """
 
     def __init__(
@@ -234,6 +235,7 @@ class UpstreamError(TrunklineError):
         timed_out: bool = False,
         retry_after_s: float | None = None,
         limit: bool = False,
+        blameless: bool = False,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
@@ -244,6 +246,7 @@ class UpstreamError(TrunklineError):
         self.timed_out = timed_out
         self.retry_after_s = retry_after_s
         self.limit = limit
+        self.blameless = blameless
 
     @property
     def outcome(self) -> str:

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from trunkline.accounts.pricing import Price
+from trunkline.config import ModelSettings, Quirks
 from trunkline.errors import InvalidRequest
+from trunkline.providers.parameters import support_of
 from trunkline.routing import (
-    Abilities,
     Chooser,
     Deployment,
     DeploymentHealth,
@@ -41,7 +42,7 @@ def deployment(provider, *, price=None, context=None, **abilities):
         upstream_model="m",
         price=Price(input=price[0], output=price[1]) if price else None,
         context=context,
-        abilities=Abilities(**abilities) if abilities else None,
+        support=support_of(Quirks(), ModelSettings(**abilities)) if abilities else None,
     )
 
 
@@ -60,16 +61,17 @@ class Table:
             **options,
         )
 
-    def plan(self, suffix=None, asked=None, **wishes):
+    def plan(self, suffix=None, asked=None, *, lenient=False, **wishes):
         return self.chooser.choose(
             Plan("m", "m", suffix, self.deployments),
             asked or request(),
             wishes=Wishes(**wishes) if wishes else NO_WISHES,
             account_id="acct_1",
+            lenient=lenient,
         )
 
-    def order(self, suffix=None, asked=None, **wishes):
-        return [one.provider for one in self.plan(suffix, asked, **wishes).deployments]
+    def order(self, suffix=None, asked=None, **options):
+        return [one.provider for one in self.plan(suffix, asked, **options).deployments]
 
     def of(self, provider):
         return next(one for one in self.deployments if one.provider == provider)
@@ -316,18 +318,26 @@ def test_a_pinned_deployment_is_in_the_plan_although_it_cools_down():
     ("abilities", "fields", "why"),
     [
         ({"tools": False}, {"tools": TOOLS}, "does not call tools"),
-        ({"structured": False}, {"response_format": SCHEMA}, "does not follow a JSON schema"),
+        (
+            {"structured": False},
+            {"response_format": SCHEMA},
+            "would emulate 'response_format: json_schema'",
+        ),
         (
             {"structured_with_tools": False},
             {"tools": TOOLS, "response_format": SCHEMA},
-            "does not follow a JSON schema beside tools",
+            "would emulate 'response_format with tools'",
         ),
         ({"vision": False}, {"messages": IMAGE}, "does not see images"),
-        ({"efforts": ("low",)}, {"reasoning_effort": "high"}, "does not take the effort 'high'"),
+        (
+            {"efforts": ("low",)},
+            {"reasoning_effort": "high"},
+            "would emulate 'reasoning_effort: high'",
+        ),
         (
             {"efforts": ("low",)},
             {"reasoning": {"effort": "high"}},
-            "does not take the effort 'high'",
+            "would emulate 'reasoning_effort: high'",
         ),
     ],
 )
@@ -365,6 +375,20 @@ def test_if_nobody_can_serve_it_what_removed_each_is_said():
         "what the request needs leaves no deployment: a (does not call tools), "
         "b (does not see images)"
     )
+
+
+def test_a_parameter_that_nobody_takes_is_refused_by_name():
+    quirks = Quirks(unsupported=("logit_bias", "seed"))
+    lacking = [
+        msgspec.structs.replace(deployment(name), support=support_of(quirks)) for name in "ab"
+    ]
+    asked = request(logit_bias={"1": 1}, seed=1)
+    with pytest.raises(InvalidRequest, match="nobody who offers the model takes") as caught:
+        Table(*lacking).plan(asked=asked)
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "logit_bias")
+    assert Table(*lacking, deployment("c")).order(asked=asked) == ["c"]
+    assert Table(*lacking).order(asked=asked, lenient=True) == ["a", "b"]
+    assert Table(*lacking, deployment("c")).order(asked=asked, lenient=True) == ["c"]
 
 
 def test_a_long_prompt_goes_to_a_large_context_and_if_there_is_none_to_whoever_says_so():

@@ -67,10 +67,11 @@ class ChatCompletions:
             request,
             wishes=wishes,
             account_id=exchange.caller.account_id,
+            lenient=lenient,
         )
         if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
             request = chat.without_refused(request)
-        run = _Run(exchange, request, plan)
+        run = _Run(exchange, request, plan, lenient=lenient)
         try:
             await until_hangup(receive, run.exchange, self._answer(run, send))
         except ClientGoneError:
@@ -149,10 +150,12 @@ class ChatCompletions:
     def _settle(self, run: _Run) -> None:
         """Hands the receipt over; nothing here waits."""
         exchange = run.exchange
-        run.note_repairs()
+        run.note_reply()
         self._requests.add(run.receipt())
         if exchange.repairs and exchange.provider:
             self._metrics.repaired(exchange.provider, exchange.repairs)
+        if exchange.emulations and exchange.provider:
+            self._metrics.emulated(exchange.provider, exchange.emulations)
         if run.usage is not None and exchange.provider and exchange.model:
             self._metrics.used(exchange.provider, exchange.model, run.usage)
 
@@ -160,8 +163,11 @@ class ChatCompletions:
 class _Run:
     """One request on its way, and what becomes known of it."""
 
-    def __init__(self, exchange: Exchange, request: chat.ChatRequest, plan: Plan) -> None:
+    def __init__(
+        self, exchange: Exchange, request: chat.ChatRequest, plan: Plan, *, lenient: bool
+    ) -> None:
         self.exchange = exchange
+        self._lenient = lenient
         self.plan = plan
         self.status = 200
         self.error_code: str | None = None
@@ -181,6 +187,7 @@ class _Run:
             body=self._request.fields,
             stream=self.exchange.stream,
             request_id=self.exchange.request_id,
+            lenient=self._lenient,
         )
 
     def committed(self, answer: Answer) -> None:
@@ -189,12 +196,23 @@ class _Run:
         self.exchange.provider = answer.deployment.provider
         self.exchange.model = answer.deployment.model
 
-    def note_repairs(self) -> None:
-        """Notes what was put right, which is known once the reply has ended."""
-        if self._answer is not None and (repairs := tuple(sorted(self._answer.reply.repairs))):
-            self.exchange.repairs = repairs
-            *failed, committed = self.attempts
-            self.attempts = (*failed, msgspec.structs.replace(committed, repairs=repairs))
+    def note_reply(self) -> None:
+        """Notes what was put right, emulated and left out, which is known once the reply has ended."""
+        if self._answer is None:
+            return
+        reply = self._answer.reply
+        if not (reply.repairs or reply.emulations or reply.ignored):
+            return
+        self.exchange.repairs = tuple(sorted(reply.repairs))
+        self.exchange.emulations = tuple(sorted(reply.emulations))
+        *failed, committed = self.attempts
+        committed = msgspec.structs.replace(
+            committed,
+            repairs=self.exchange.repairs,
+            emulations=self.exchange.emulations,
+            ignored=tuple(sorted(reply.ignored)),
+        )
+        self.attempts = (*failed, committed)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         if self._answer is None:
@@ -205,9 +223,9 @@ class _Run:
             (b"x-trunkline-model", _header_text(deployment.model)),
             (b"x-trunkline-attempts", str(self._asked()).encode()),
         ]
-        if self._request.ignored:
-            ignored = ", ".join(self._request.ignored)
-            headers.append((b"x-trunkline-ignored", _header_text(ignored)))
+        if self._request.ignored or self._answer.reply.ignored:
+            names = sorted({*self._request.ignored, *self._answer.reply.ignored})
+            headers.append((b"x-trunkline-ignored", _header_text(", ".join(names))))
         return headers
 
     def _asked(self) -> int:

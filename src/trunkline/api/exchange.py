@@ -39,6 +39,7 @@ class Exchange:
     stream: bool = False
     first_chunk_s: float | None = None
     repairs: tuple[str, ...] = ()
+    emulations: tuple[str, ...] = ()
 
     @property
     def caller(self) -> Caller:

@@ -9,9 +9,10 @@ from datetime import date
 import msgspec
 
 from trunkline.accounts.pricing import Price
-from trunkline.config import ModelSettings, ProviderSettings, Settings, known, lacks_key
+from trunkline.config import ModelSettings, ProviderSettings, Quirks, Settings, known, lacks_key
 from trunkline.errors import InvalidRequest, ModelNotFound
 from trunkline.ids import now
+from trunkline.providers.parameters import engine_support, support_of
 from trunkline.routing import policy
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment
 from trunkline.routing.policy import POLICIES, Policy, Wishes
@@ -203,6 +204,7 @@ def deployment_of(
         local=provider.local,
         deprecated=gone if isinstance(gone, bool) else gone <= today,
         abilities=_abilities(offer),
+        support=support_of(provider.quirks, offer),
     )
 
 
@@ -219,6 +221,7 @@ def engine_deployment(
         max_output=max_output,
         local=True,
         reserve=reserve,
+        support=engine_support(),
     )
 
 
@@ -232,16 +235,18 @@ def _through(
     for slug, router in known.routes().items():
         at_router = [d for d in deployments if d.provider == router]
         if at_router and slug not in settings.providers:
-            yield slug, [_passed_on(deployment, slug) for deployment in at_router]
+            quirks = settings.providers[router].quirks
+            yield slug, [_passed_on(deployment, slug, quirks) for deployment in at_router]
 
 
-def _passed_on(deployment: Deployment, slug: str) -> Deployment:
+def _passed_on(deployment: Deployment, slug: str, quirks: Quirks) -> Deployment:
     offer = known.offers(slug).get(deployment.model)
     return msgspec.structs.replace(
         deployment,
         upstream_model=f"{deployment.upstream_model}:{slug}",
         price=_price(offer.settings) if offer else deployment.price,
         abilities=_abilities(offer.settings) if offer else deployment.abilities,
+        support=support_of(quirks, offer.settings) if offer else deployment.support,
     )
 
 

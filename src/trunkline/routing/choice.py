@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from trunkline.errors import InvalidRequest
+from trunkline.providers.parameters import FEATURES
 from trunkline.routing import policy
 from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import Deployment
@@ -53,14 +54,23 @@ class Chooser:
         self._draw = draw
         self._last: dict[tuple[str, str], tuple[Condition, Candidate]] = {}
 
-    def choose(self, plan: Plan, request: ChatRequest, *, wishes: Wishes, account_id: str) -> Plan:
+    def choose(
+        self,
+        plan: Plan,
+        request: ChatRequest,
+        *,
+        wishes: Wishes,
+        account_id: str,
+        lenient: bool = False,
+    ) -> Plan:
         """Returns the plan with its deployments in the order to be tried, and its decision.
 
         None is left if all that could serve the request cool down. Raises InvalidRequest that says
-        what removed each (``no_matching_provider``), if the filters leave none.
+        what removed each (``no_matching_provider``), if the filters leave none, or names the parameter
+        that nobody takes (``unsupported_parameter``). A ``lenient`` request can do without most.
         """
         offers = plan.deployments
-        removed = _removed(offers, request, wishes=wishes, pinned=plan.pinned)
+        removed = _removed(offers, request, wishes, pinned=plan.pinned, lenient=lenient)
         conversation = None
         if len(offers) > 1 or plan.pinned:
             conversation = conversation_of(request, account_id=account_id, model=plan.model)
@@ -215,7 +225,12 @@ def _known(order: Sequence[str], offers: Sequence[Deployment]) -> tuple[str, ...
 
 
 def _removed(
-    offers: Sequence[Deployment], request: ChatRequest, *, wishes: Wishes, pinned: bool
+    offers: Sequence[Deployment],
+    request: ChatRequest,
+    wishes: Wishes,
+    *,
+    pinned: bool,
+    lenient: bool,
 ) -> Sequence[str | None]:
     """Returns for each deployment what leaves it out, None for those that are left."""
     removed: list[str | None] = [None] * len(offers)
@@ -224,16 +239,27 @@ def _removed(
         if all(removed):
             raise _nobody_left("the request's provider filters leave", offers, removed, "provider")
     # Who was pinned is asked, whatever is known of it, and may say so itself.
-    if pinned or not any(offer.abilities or offer.context for offer in offers):
+    if pinned or not any(offer.support or offer.context for offer in offers):
         return removed
-    needs = needs_of(request)
+    needs = needs_of(request, lenient=lenient)
     for place, offer in enumerate(offers):
-        if removed[place] is None and offer.abilities is not None:
-            removed[place] = needs.lacking(offer.abilities)
+        if removed[place] is None:
+            removed[place] = needs.lacking(offer)
     if all(removed):
+        if (parameter := needs.refused_by_all(offers)) is not None:
+            raise _taken_by_nobody(parameter)
         raise _nobody_left("what the request needs leaves", offers, removed, "model")
     unsuited = [why or needs.unsuited(o) for why, o in zip(removed, offers, strict=True)]
     return removed if all(unsuited) else unsuited
+
+
+def _taken_by_nobody(feature: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"nobody who offers the model takes '{feature}' "
+        "(the header 'x-trunkline-params: lenient' leaves it out)",
+        code="unsupported_parameter",
+        param=FEATURES[feature].parameter,
+    )
 
 
 def _nobody_left(

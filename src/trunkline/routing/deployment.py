@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from trunkline.accounts.pricing import Price
+from trunkline.providers.parameters import Support
 
 LOCAL = "local"
 """The embedded engine's name among the providers, and the policy that keeps to one's own machines."""
@@ -39,5 +40,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     reserve: bool = False
     """Asked only if it is asked for (`:local`), or if nobody else offers the model."""
     abilities: Abilities | None = None
+    support: Support | None = None
+    """What it lacks of what requests may ask for; None where nothing is known of it."""
     deprecated: bool = False
     """Asked only if its provider is asked for by name."""

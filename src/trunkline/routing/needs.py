@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from trunkline.routing.deployment import Abilities, Deployment
+from trunkline.providers.parameters import FEATURES, IMAGES, features_of
+from trunkline.routing.deployment import Deployment
 from trunkline.wire.chat import ChatRequest
 
 _BYTES_PER_TOKEN = 6  # more than prompts have, so that none seems longer than it is
-_NO_TOOLS = (b"", b"[]")
+_IN_WORDS = {"tools": "does not call tools", IMAGES: "does not see images"}
 
 
 class Needs(NamedTuple):
     """``tokens`` is an estimate from below, None where there is none: images count in their own way."""
 
-    tools: bool = False
-    structured: bool = False
-    vision: bool = False
-    effort: str | None = None
+    features: frozenset[str] = frozenset()
+    lenient: bool = False
     tokens: int | None = None
 
-    def lacking(self, abilities: Abilities) -> str | None:
+    def lacking(self, deployment: Deployment) -> str | None:
         """Returns what of the needs is certainly not served, None if nothing is."""
-        if self.tools and abilities.tools is False:
-            return "does not call tools"
-        if self.structured and abilities.structured is False:
-            return "does not follow a JSON schema"
-        if self.tools and self.structured and abilities.structured_with_tools is False:
-            return "does not follow a JSON schema beside tools"
-        if self.vision and abilities.vision is False:
-            return "does not see images"
+        support = deployment.support
+        if support is None or self.features.isdisjoint(support.refused):
+            return None
+        for name in sorted(self.features & support.refused):
+            if not (self.lenient and FEATURES[name].droppable):
+                return _IN_WORDS.get(name, f"does not take '{name}'")
         return None
+
+    def refused_by_all(self, deployments: Sequence[Deployment]) -> str | None:
+        """Returns a feature that none of the deployments takes, and that the request can do without."""
+        common = self.features
+        for deployment in deployments:
+            common &= deployment.support.refused if deployment.support else frozenset()
+        return min((name for name in common if FEATURES[name].droppable), default=None)
 
     def unsuited(self, deployment: Deployment) -> str | None:
         """Returns why another deployment would suit better, None if there is nothing.
 
-        It may serve the request all the same: lengths are estimated, and efforts have neighbours.
+        It may serve the request all the same: lengths are estimated, much can be emulated, and who
+        is lenient does without.
         """
         if self.tokens and deployment.context and self.tokens > deployment.context:
             return f"about {self.tokens} tokens or more are beyond its {deployment.context}"
-        efforts = deployment.abilities.efforts if deployment.abilities else None
-        if self.effort and efforts is not None and self.effort not in efforts:
-            return f"does not take the effort '{self.effort}'"
-        return None
+        support = deployment.support
+        if support is None or not (avoided := self.features & support.avoided):
+            return None
+        name = min(avoided)
+        return f"does not take '{name}'" if name in support.refused else f"would emulate '{name}'"
 
 
-def needs_of(request: ChatRequest) -> Needs:
+def needs_of(request: ChatRequest, *, lenient: bool = False) -> Needs:
     """Reads off a request what it needs, without decoding its messages."""
     parameters = request.parameters
-    messages, tools = bytes(parameters.messages), bytes(parameters.tools)
-    reasoning = parameters.reasoning
-    vision = b'"image_url"' in messages
+    features = features_of(request.fields)
     most = parameters.max_completion_tokens or parameters.max_tokens or 0
+    size = len(bytes(parameters.messages)) + len(bytes(parameters.tools))
     return Needs(
-        tools=tools not in _NO_TOOLS and bytes(parameters.tool_choice) != b'"none"',
-        structured=b'"json_schema"' in bytes(parameters.response_format),
-        vision=vision,
-        effort=parameters.reasoning_effort or (reasoning.effort if reasoning else None),
-        tokens=None if vision else (len(messages) + len(tools)) // _BYTES_PER_TOKEN + most,
+        features=features,
+        lenient=lenient,
+        tokens=None if IMAGES in features else size // _BYTES_PER_TOKEN + most,
     )

@@ -133,7 +133,12 @@ class Relay:
     ) -> Reply:
         """Opens a deployment within the time that is left to the request."""
         within_s = due - self._health.clock()
-        attempted = replace(call, model=deployment.upstream_model, within_s=within_s)
+        attempted = replace(
+            call,
+            model=deployment.upstream_model,
+            within_s=within_s,
+            support=deployment.support,
+        )
         provider = self._providers[deployment.provider]
         try:
             async with asyncio.timeout(within_s) as limit:
@@ -170,7 +175,7 @@ class Relay:
 
 def _counts(error: UpstreamError, admission: Admission, due: float) -> bool:
     """Whether a failure tells of the deployment: not of the request, nor of the time it had left."""
-    if not error.retryable or error.status in CALLERS_MISTAKES:
+    if error.blameless or not error.retryable or error.status in CALLERS_MISTAKES:
         return False
     return not (error.timed_out and admission.now() >= due)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -208,6 +208,26 @@ def without_usage(chunk: bytes) -> bytes:
     fields = _decode_object(chunk)
     del fields["usage"]
     return encode(fields)
+
+
+def as_chunks(completion: dict[str, Any]) -> list[bytes]:
+    """Returns the chunks of the stream in which a decoded completion could have come."""
+    about = {name: value for name, value in completion.items() if name not in ("choices", "usage")}
+    about["object"] = "chat.completion.chunk"
+    chunks = []
+    for choice in completion["choices"]:
+        index = {"index": choice["index"]}
+        delta = {name: value for name, value in choice["message"].items() if value is not None}
+        if calls := delta.get("tool_calls"):
+            delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+        said = {**index, "delta": delta, "finish_reason": None}
+        if (logprobs := choice.get("logprobs")) is not None:
+            said["logprobs"] = logprobs
+        over = {**index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
+        chunks += [encode({**about, "choices": [one]}) for one in (said, over)]
+    if (usage := completion.get("usage")) is not None:
+        chunks.append(encode({**about, "choices": [], "usage": usage}))
+    return chunks
 
 
 def fold(chunks: Iterable[Chunk]) -> Completion:
