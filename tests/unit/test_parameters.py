@@ -13,6 +13,7 @@ import pytest
 from tests.simulator import Script
 from tests.simulator.replies import completion
 from trunkline.config import ModelSettings, Quirks, known, settings
+from trunkline.engine.model import ModelCard
 from trunkline.errors import InvalidRequest
 from trunkline.providers import local
 from trunkline.providers.base import Call, Reply
@@ -354,11 +355,11 @@ def test_what_is_ignored_is_named_and_does_not_arrive(dialect, feature):
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_the_embedded_engine_serves_or_refuses_as_its_table_says(feature):
-    card = local.ModelCard(name="m")
+    card = ModelCard(name="m")
     call = call_of(ASKED[feature], offer=ModelSettings(), quirks=Quirks())
     if engine_support().fate(feature) is Fate.REFUSED:
         with pytest.raises(InvalidRequest) as caught:
             asyncio.run(local._read_job(call, card))
         assert str(caught.value.param).startswith(FEATURES[feature].parameter)
         return
-    assert asyncio.run(local._read_job(call, card))
+    assert asyncio.run(local._read_job(call, card)).messages

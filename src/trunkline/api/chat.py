@@ -112,6 +112,7 @@ class ChatCompletions:
                 return
             (body,) = [document async for some in answer.reply.chunks for document in some]
             run.usage = chat.peek_usage(body)
+            run.chunks = len(body) // 4
             answer.ended(run.tokens())
             headers = run.headers()
             if (cost_usd := run.cost_usd()) is not None:
@@ -128,6 +129,7 @@ class ChatCompletions:
                 frames = sse.encode(some)
                 if b'"usage"' in frames:
                     frames = sse.encode(run.metered(some))
+                run.chunks += len(some)
                 if frames:
                     handed_over = time.perf_counter()
                     yield frames
@@ -145,12 +147,14 @@ class ChatCompletions:
                 log.error("stream_failed", request_id=run.exchange.request_id, exc_info=error)
             yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
             return
-        yield _DONE
+        last = run.last_usage()
+        yield _DONE if last is None else sse.encode([last]) + _DONE
 
     def _settle(self, run: _Run) -> None:
         """Hands the receipt over; nothing here waits."""
         exchange = run.exchange
         run.note_reply()
+        run.estimate()
         self._requests.add(run.receipt())
         if exchange.repairs and exchange.provider:
             self._metrics.repaired(exchange.provider, exchange.repairs)
@@ -172,6 +176,9 @@ class _Run:
         self.status = 200
         self.error_code: str | None = None
         self.usage: chat.Usage | None = None
+        self.chunks = 0
+        self._estimated = False
+        self._last_usage: bytes | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self._created_at = now()
         self._request = request
@@ -236,7 +243,11 @@ class _Run:
         return None if self.usage is None else self.usage.completion_tokens
 
     def metered(self, chunks: Sequence[bytes]) -> list[bytes]:
-        """Reads the usage out of the chunks; returns those that the caller gets."""
+        """Reads the usage out of the chunks, and takes it out: the caller gets it once, at the end.
+
+        Providers report it in a chunk of its own, beside the last content, twice, or in every chunk,
+        growing. The last one counts.
+        """
         out = []
         for chunk in chunks:
             report = chat.peek_report(chunk)
@@ -244,12 +255,29 @@ class _Run:
                 out.append(chunk)
                 continue
             self.usage = report.usage
-            if self._wants_usage:
-                cost_usd = self.cost_usd()
-                out.append(chunk if cost_usd is None else chat.with_cost(chunk, cost_usd))
-            elif report.choices:
-                out.append(chat.without_usage(chunk))
+            self._last_usage = chunk if not (report.choices or report.apart) else None
+            if self._last_usage is None:
+                out.append(chunk if report.apart else chat.without_usage(chunk))
+                self._last_usage = chat.usage_alone(chunk) if self._wants_usage else None
         return out
+
+    def last_usage(self) -> bytes | None:
+        """Returns the chunk that ends the stream of a caller who asked for the usage."""
+        if not self._wants_usage or self._last_usage is None:
+            return None
+        cost_usd = self.cost_usd()
+        last = self._last_usage
+        return last if cost_usd is None else chat.with_cost(last, cost_usd)
+
+    def estimate(self) -> None:
+        """Counts what a provider used that did not say so: a token a chunk, and one for four bytes asked."""
+        if self.usage is not None or self._answer is None or self.status != 200:
+            return
+        asked = len(bytes(self._request.parameters.messages)) // 4
+        self.usage = chat.Usage(
+            prompt_tokens=asked, completion_tokens=self.chunks, total_tokens=asked + self.chunks
+        )
+        self._estimated = True
 
     def cost_usd(self) -> str | None:
         nano = self._cost()
@@ -289,6 +317,7 @@ class _Run:
             completion_tokens=usage.completion_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             cost_nano_usd=self._cost(),
+            estimated=self._estimated,
             first_token_ms=None if first is None else round(first * 1000),
             duration_ms=round(exchange.elapsed_s() * 1000),
         )

@@ -378,7 +378,11 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = False
     inline_reasoning: Annotated[
-        bool, _doc("Whether reasoning leads the content as `<reasoning>…</reasoning>`.")
+        bool,
+        _doc(
+            "Whether reasoning leads the content as `<reasoning>…</reasoning>`; its replies are "
+            "repaired as those of gpt-oss are."
+        ),
     ] = False
     reasoning_object: Annotated[
         bool, _doc("Whether it takes `reasoning`, as OpenRouter does, beside `reasoning_effort`.")

@@ -211,7 +211,7 @@ class OneOf:
         text = str(message.get("content") or "")
         if text in self._choices:
             return
-        stripped = text.strip().strip("\"'`").rstrip(".")
+        stripped = text.strip(" \t\n\"'`.")
         if stripped not in self._choices:
             raise NotAsAsked("did not answer with one of the choices", self._instruction())
         message["content"] = stripped

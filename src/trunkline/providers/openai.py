@@ -70,6 +70,7 @@ class OpenAIChat:
         self._key = key
         quirks = quirks or Quirks()
         self._form = RequestForm(quirks)
+        self._reads_all = quirks.inline_reasoning  # which the reader of gpt-oss takes out
         self._hides_itself = quirks.reasoning_object
         self._reports_usage = "stream_options" not in quirks.unsupported
         self._gpt_oss = frozenset(gpt_oss)
@@ -138,7 +139,7 @@ class OpenAIChat:
         return self._reasoning_fields
 
     def _is_gpt_oss(self, call: Call) -> bool:
-        return call.model in self._gpt_oss or is_gpt_oss(call.model)
+        return self._reads_all or call.model in self._gpt_oss or is_gpt_oss(call.model)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
         fault = _fault(body, key=self._key)

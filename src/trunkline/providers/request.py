@@ -193,7 +193,9 @@ def _fitted(raw: Raw, support: Support) -> Raw:
     if effort_feature(effort) not in support.emulated or not support.efforts:
         return raw
     place = EFFORTS.index(effort)
-    nearest = min(support.efforts, key=lambda one: (abs(EFFORTS.index(one) - place), one))
+    nearest = min(
+        support.efforts, key=lambda one: (abs(EFFORTS.index(one) - place), EFFORTS.index(one))
+    )
     return Raw(_encode(nearest))
 
 

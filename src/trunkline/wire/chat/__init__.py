@@ -29,6 +29,7 @@ from trunkline.wire.chat.answers import (
     fold,
     peek_report,
     peek_usage,
+    usage_alone,
     with_cost,
     without_usage,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "peek_report",
     "peek_usage",
     "published_format",
+    "usage_alone",
     "with_cost",
     "without_refused",
     "without_usage",

@@ -164,11 +164,20 @@ class Completion(Struct, kw_only=True):
 encode = msgspec.json.Encoder().encode
 
 
+class _OfGroq(Struct):
+    usage: Usage | None = None
+
+
 class Report(Struct):
-    """What a chunk or completion says of its usage. ``choices`` tells whether it says more."""
+    """What a chunk or completion says of its usage. ``choices`` tells whether it says more.
+
+    ``apart`` is that the usage stands in a field of the provider's own, ``x_groq``.
+    """
 
     usage: Usage | None = None
     choices: list[Raw] = []
+    x_groq: _OfGroq | None = None
+    apart: bool = False
 
 
 _decode_report = msgspec.json.Decoder(Report).decode
@@ -182,6 +191,8 @@ def peek_report(document: bytes) -> Report | None:
         report = _decode_report(document)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    if report.usage is None and report.x_groq is not None:
+        report.usage, report.apart = report.x_groq.usage, True
     return report if report.usage is not None else None
 
 
@@ -201,6 +212,19 @@ def with_cost(chunk: bytes, cost_usd: str) -> bytes:
     usage["cost"] = Raw(cost_usd.encode())
     fields["usage"] = Raw(encode(usage))
     return encode(fields)
+
+
+def usage_alone(chunk: bytes) -> bytes:
+    """Returns a chunk of nothing but the usage that one reports beside something else."""
+    fields = _decode_object(chunk)
+    usage = fields.get("usage", b"null")
+    if bytes(usage) == b"null":
+        usage = _decode_object(fields["x_groq"])["usage"]
+    head = {name: fields[name] for name in _HEAD if name in fields}
+    return encode({**head, "choices": [], "usage": usage})
+
+
+_HEAD = ("id", "object", "created", "model", "system_fingerprint")
 
 
 def without_usage(chunk: bytes) -> bytes:
