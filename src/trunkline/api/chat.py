@@ -15,12 +15,14 @@ from trunkline.accounts import cost, usd
 from trunkline.api.errors import api_error, envelope
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.metrics import Metrics
+from trunkline.api.pulse import Pulse
 from trunkline.api.receive import ClientGoneError, read_body, until_hangup
-from trunkline.api.send import send_json, send_stream
+from trunkline.api.send import send_json, send_rest, send_stream
 from trunkline.errors import InvalidRequest, ServerStopping, TrunklineError, UpstreamError
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
+from trunkline.providers.parameters import HELD_BACK_BY, features_of
 from trunkline.routing import LOCAL, NOT_ASKED, Answer, Catalog, Chooser, Plan, Relay, decode_wishes
 from trunkline.store import Attempt, Request, Requests
 from trunkline.wire import chat, sse
@@ -44,7 +46,9 @@ class ChatCompletions:
         params: Literal["strict", "lenient"],
         max_body_bytes: int,
         body_timeout_s: float,
+        pulse_s: float = 15.0,
     ) -> None:
+        self._pulse_s = pulse_s
         self._catalog = catalog
         self._chooser = chooser
         self._relay = relay
@@ -102,11 +106,12 @@ class ChatCompletions:
         return wanted == "lenient"
 
     async def _answer(self, run: _Run, send: Send) -> None:
-        call = run.call()
-        async with self._relay.open(run.plan, call) as answer:
-            run.committed(answer)
-            self._chooser.answered(run.plan, answer.deployment)
-            if call.stream:
+        if run.held_back:
+            await self._answer_late(run, send)
+            return
+        async with self._relay.open(run.plan, run.call()) as answer:
+            self._committed(run, answer)
+            if run.exchange.stream:
                 frames = self._frames(run, answer)
                 await send_stream(send, run.exchange, frames, headers=run.headers())
                 return
@@ -118,6 +123,35 @@ class ChatCompletions:
             if (cost_usd := run.cost_usd()) is not None:
                 headers.append((b"x-trunkline-cost-usd", cost_usd.encode()))
             await send_json(send, run.exchange, body, headers=headers)
+
+    async def _answer_late(self, run: _Run, send: Send) -> None:
+        """Answers a stream whose reply is checked before any of it leaves, with comments until then."""
+        pulse = Pulse(send, run.exchange, every_s=self._pulse_s)
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            beat = group.create_task(pulse.beat())
+            try:
+                async with self._relay.open(run.plan, run.call()) as answer:
+                    self._committed(run, answer)
+                    await _stopped(beat)
+                    frames = self._frames(run, answer)
+                    if pulse.begun:
+                        await send_rest(send, run.exchange, frames)
+                    else:
+                        await send_stream(send, run.exchange, frames, headers=run.headers())
+            except Exception as error:  # noqa: BLE001  # raised, or told in the stream, just below
+                failure = error
+                await _stopped(beat)
+        if failure is None:
+            return
+        if not pulse.begun:
+            raise failure
+        run.attempts = run.attempts or tuple(api_error(failure).attempts)
+        await send_rest(send, run.exchange, _told(run, failure))
+
+    def _committed(self, run: _Run, answer: Answer) -> None:
+        run.committed(answer)
+        self._chooser.answered(run.plan, answer.deployment)
 
     async def _frames(self, run: _Run, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Frames the chunks; usage is read on the way and passed on only if it was asked for."""
@@ -135,17 +169,10 @@ class ChatCompletions:
                     yield frames
                     held_up_s += time.perf_counter() - handed_over
             answer.ended(run.tokens(), held_up_s=held_up_s)
-        except Exception as error:  # the edge of a stream
+        except Exception as error:  # noqa: BLE001  # the edge of a stream: it is told there
             answer.broke_off(error)
-            # The status line is gone: one error event and a clean end are what is left.
-            failure = api_error(error)
-            run.exchange.error_code = run.error_code = failure.code
-            if isinstance(error, TrunklineError):
-                reason = error.outcome if isinstance(error, UpstreamError) else error.message
-                log.warning("stream_failed", request_id=run.exchange.request_id, reason=reason)
-            else:
-                log.error("stream_failed", request_id=run.exchange.request_id, exc_info=error)
-            yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
+            async for frame in _told(run, error):
+                yield frame
             return
         last = run.last_usage()
         yield _DONE if last is None else sse.encode([last]) + _DONE
@@ -162,6 +189,23 @@ class ChatCompletions:
             self._metrics.emulated(exchange.provider, exchange.emulations)
         if run.usage is not None and exchange.provider and exchange.model:
             self._metrics.used(exchange.provider, exchange.model, run.usage)
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _told(run: _Run, error: Exception) -> AsyncGenerator[bytes, None]:
+    """Yields what is left to a stream whose status line is gone: one error event."""
+    failure = api_error(error)
+    run.exchange.error_code = run.error_code = failure.code
+    if isinstance(error, TrunklineError):
+        reason = error.outcome if isinstance(error, UpstreamError) else error.message
+        log.warning("stream_failed", request_id=run.exchange.request_id, reason=reason)
+    else:
+        log.error("stream_failed", request_id=run.exchange.request_id, exc_info=error)
+    yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
 
 
 class _Run:
@@ -187,6 +231,15 @@ class _Run:
         exchange.stream = bool(parameters.stream)
         options = parameters.stream_options
         self._wants_usage = bool(options and options.include_usage)
+
+    @property
+    def held_back(self) -> bool:
+        """Whether none of a stream leaves before all of it is there."""
+        offers = self.plan.deployments
+        if not self.exchange.stream or HELD_BACK_BY.isdisjoint(self._request.fields) or not offers:
+            return False
+        features = features_of(self._request.fields)
+        return all(one.support and one.support.holds_back(features) for one in offers)
 
     def call(self) -> Call:
         return Call(

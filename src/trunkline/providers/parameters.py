@@ -134,12 +134,23 @@ class Support(msgspec.Struct, frozen=True, kw_only=True):
     parameters: frozenset[str] = frozenset()
     efforts: tuple[str, ...] | None = None
 
+    def holds_back(self, features: frozenset[str]) -> bool:
+        """Whether a reply is checked for one of these features before any of it is passed on."""
+        return not (features & _HELD_BACK).isdisjoint(self.emulated)
+
     def fate(self, feature: str) -> Fate:
         """Returns what becomes of a feature there."""
         for fate in (Fate.EMULATED, Fate.REFUSED, Fate.RENAMED, Fate.IGNORED):
             if feature in getattr(self, fate.name.lower()):
                 return fate
         return Fate.PASSED
+
+
+_HELD_BACK = frozenset(
+    {"n", REQUIRED, NAMED, JSON_OBJECT, JSON_SCHEMA, FORMAT_WITH_TOOLS, "guided_choice"}
+)
+HELD_BACK_BY = frozenset({"guided_json"}.union(FEATURES[name].parameter for name in _HELD_BACK))
+"""The parameters that can ask for a feature whose emulation holds a reply back."""
 
 
 def support_of(quirks: Quirks, offer: ModelSettings | None = None) -> Support:
