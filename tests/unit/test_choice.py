@@ -377,6 +377,10 @@ def test_if_nobody_can_serve_it_what_removed_each_is_said():
     )
 
 
+def test_whoever_is_alone_is_asked_and_says_by_itself_what_it_lacks():
+    assert Table(deployment("a", vision=False)).order(asked=request(messages=IMAGE)) == ["a"]
+
+
 def test_a_parameter_that_nobody_takes_is_refused_by_name():
     quirks = Quirks(unsupported=("logit_bias", "seed"))
     lacking = [

@@ -238,8 +238,8 @@ def _removed(
         removed = [wishes.objection(offer) for offer in offers]
         if all(removed):
             raise _nobody_left("the request's provider filters leave", offers, removed, "provider")
-    # Who was pinned is asked, whatever is known of it, and may say so itself.
-    if pinned or not any(offer.support or offer.context for offer in offers):
+    # Who was pinned, or is the only one, is asked whatever is known of it, and says more precisely why not.
+    if pinned or len(offers) == 1 or not any(offer.support or offer.context for offer in offers):
         return removed
     needs = needs_of(request, lenient=lenient)
     for place, offer in enumerate(offers):
@@ -254,9 +254,9 @@ def _removed(
 
 
 def _taken_by_nobody(feature: str) -> InvalidRequest:
+    way = " (the header 'x-trunkline-params: lenient' leaves it out)"
     return InvalidRequest(
-        f"nobody who offers the model takes '{feature}' "
-        "(the header 'x-trunkline-params: lenient' leaves it out)",
+        f"nobody who offers the model takes '{feature}'{way if FEATURES[feature].droppable else ''}",
         code="unsupported_parameter",
         param=FEATURES[feature].parameter,
     )

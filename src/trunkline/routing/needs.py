@@ -31,11 +31,11 @@ class Needs(NamedTuple):
         return None
 
     def refused_by_all(self, deployments: Sequence[Deployment]) -> str | None:
-        """Returns a feature that none of the deployments takes, and that the request can do without."""
+        """Returns a parameter that none of the deployments takes, None if there are several reasons."""
         common = self.features
         for deployment in deployments:
             common &= deployment.support.refused if deployment.support else frozenset()
-        return min((name for name in common if FEATURES[name].droppable), default=None)
+        return min(common - _IN_WORDS.keys(), default=None)
 
     def unsuited(self, deployment: Deployment) -> str | None:
         """Returns why another deployment would suit better, None if there is nothing.
