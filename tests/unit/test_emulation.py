@@ -65,14 +65,8 @@ class Scripted:
         yield Reply(chunks(), {"a_repair"}, {"a_rename"}, {"seed"})
 
 
-def ask(
-    scripted: Scripted,
-    quirks: Quirks | None = None,
-    offer: ModelSettings | None = None,
-    *,
-    stream: bool = False,
-    **fields: Any,
-) -> tuple[list[dict[str, Any]], Reply]:
+def ask(scripted, quirks=None, offer=None, *, stream=False, **fields):
+    """Returns what comes, decoded, and the reply it comes in."""
     quirks = quirks or Quirks()
     body = {"model": "m", "messages": [USER], **fields}
     call = Call(
@@ -169,7 +163,7 @@ def test_beside_tools_a_call_passes_and_an_answer_is_checked():
 
 
 def test_the_instruction_is_added_to_the_system_message_that_is_there():
-    def messages(content: Any) -> list[Any]:
+    def messages(content):
         scripted = Scripted(said('{"a": 1}'))
         system = {"role": "developer", "content": content}
         ask(scripted, offer=UNABLE, response_format=FORMAT, messages=[system, USER])

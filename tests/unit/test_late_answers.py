@@ -61,7 +61,7 @@ def answer(*, failure: Exception | None = None, pulse_s: float, after: int, **fi
         endpoint = ChatCompletions(
             catalog=Catalog([offer]),
             chooser=Chooser(health=health, sticky=Sticky()),
-            relay=Relay(providers={"p": provider}, health=health),  # type: ignore[dict-item]
+            relay=Relay(providers={"p": provider}, health=health),
             requests=kept,  # type: ignore[arg-type]
             metrics=Metrics(),
             params="strict",

@@ -27,7 +27,7 @@ def raws(fields: dict[str, Any]) -> dict[str, msgspec.Raw]:
     return msgspec.json.decode(msgspec.json.encode(fields), type=dict[str, msgspec.Raw])
 
 
-def sent(quirks: Quirks, offer: ModelSettings | None = None, **fields: Any) -> dict[str, Any]:
+def sent(quirks, offer=None, **fields):
     """Returns the fields that arrive, without the model and, if they are the usual ones, the messages."""
     body = raws({"model": "m", "messages": [USER], **fields})
     call = Call(
@@ -214,7 +214,7 @@ def test_narrowing_keeps_what_can_be_kept(rules, schema, result):
 # Messages
 
 
-def history(quirks: Quirks, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+def history(quirks, *messages):
     raw = msgspec.Raw(msgspec.json.encode(list(messages)))
     return json.loads(bytes(History(quirks).rewritten(raw)))
 

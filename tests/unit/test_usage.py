@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,10 +16,18 @@ from trunkline.routing import Answer, Deployment, Plan
 from trunkline.store import Attempt
 from trunkline.wire.chat import decode_request
 
-CONTENT = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "x"}}]}
-FINISH = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-USED = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-ALONE = {"id": "c", "model": "m", "choices": [], "usage": USED}
+CONTENT: dict[str, Any] = {
+    "id": "c",
+    "model": "m",
+    "choices": [{"index": 0, "delta": {"content": "x"}}],
+}
+FINISH: dict[str, Any] = {
+    "id": "c",
+    "model": "m",
+    "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+}
+USED: dict[str, Any] = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+ALONE: dict[str, Any] = {"id": "c", "model": "m", "choices": [], "usage": USED}
 
 
 def run_of(*, wants_usage: bool, price: Price | None = None) -> _Run:
