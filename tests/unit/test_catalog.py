@@ -437,7 +437,6 @@ def test_wishes_that_leave_nobody_say_what_removed_each():
         ({"max_price": {"imago": 1}}, "unknown_parameter", "provider.max_price.imago"),
         ({"allow_fallbacks": "no"}, "invalid_type", "provider.allow_fallbacks"),
         ({"ordre": []}, "unknown_parameter", "provider.ordre"),
-        ({"require_parameters": True}, "unsupported_parameter", "provider.require_parameters"),
         ({"data_collection": "deny"}, "unsupported_parameter", "provider.data_collection"),
         ({"quantizations": ["fp8"]}, "unsupported_parameter", "provider.quantizations"),
     ],

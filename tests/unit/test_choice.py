@@ -377,6 +377,19 @@ def test_if_nobody_can_serve_it_what_removed_each_is_said():
     )
 
 
+def test_whoever_requires_its_parameters_is_answered_by_nobody_who_would_emulate_one():
+    table = Table(deployment("a", structured=False), deployment("b"))
+    asked = request(response_format=SCHEMA)
+    assert table.order(asked=asked, require_parameters=True) == ["b"]
+    alone = Table(deployment("a", structured=False))
+    assert alone.order(asked=asked) == ["a"]
+    assert alone.order(asked=request(), require_parameters=True) == ["a"]
+    for suffix in (None, "a"):
+        with pytest.raises(InvalidRequest, match="would emulate 'response_format") as caught:
+            alone.order(suffix, asked=asked, require_parameters=True)
+        assert (caught.value.code, caught.value.param) == ("no_matching_provider", "provider")
+
+
 def test_whoever_is_alone_is_asked_and_says_by_itself_what_it_lacks():
     assert Table(deployment("a", vision=False)).order(asked=request(messages=IMAGE)) == ["a"]
 

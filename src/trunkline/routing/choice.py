@@ -238,6 +238,12 @@ def _removed(
         removed = [wishes.objection(offer) for offer in offers]
         if all(removed):
             raise _nobody_left("the request's provider filters leave", offers, removed, "provider")
+    if wishes.require_parameters:
+        needs = needs_of(request)
+        removed = [why or needs.not_taken(o) for why, o in zip(removed, offers, strict=True)]
+        if all(removed):
+            what = "the request's provider.require_parameters leaves"
+            raise _nobody_left(what, offers, removed, "provider")
     # Who was pinned, or is the only one, is asked whatever is known of it, and says more precisely why not.
     if pinned or len(offers) == 1 or not any(offer.support or offer.context for offer in offers):
         return removed

@@ -45,6 +45,10 @@ class Needs(NamedTuple):
         """
         if self.tokens and deployment.context and self.tokens > deployment.context:
             return f"about {self.tokens} tokens or more are beyond its {deployment.context}"
+        return self.not_taken(deployment)
+
+    def not_taken(self, deployment: Deployment) -> str | None:
+        """Returns which parameter the deployment does not take as it is, None if it takes all."""
         support = deployment.support
         if support is None or not (avoided := self.features & support.avoided):
             return None

@@ -163,7 +163,6 @@ def _unhonoured(wishes: Wishes) -> list[str]:
     asked = {
         "max_price.request": wishes.max_price and wishes.max_price.request,
         "max_price.image": wishes.max_price and wishes.max_price.image,
-        "require_parameters": wishes.require_parameters,
         "data_collection": wishes.data_collection == "deny",
         "zdr": wishes.zdr,
         "quantizations": wishes.quantizations,
