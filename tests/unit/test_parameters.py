@@ -281,7 +281,7 @@ def test_what_is_renamed_arrives_under_the_other_name(dialect, feature):
         return
     wanted = RENAMED[feature]
     if feature == "reasoning" and DIALECTS[dialect][1].efforts == ("low", "high"):
-        wanted = {"reasoning_effort": "high"}
+        wanted = {"reasoning_effort": "low"}
     if dialect == "all that can be lacking" and feature.startswith("tool_choice"):
         wanted = {}
     assert arrived == wanted
