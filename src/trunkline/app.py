@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from starlette.types import ASGIApp
 
-from trunkline.accounts import Keyring
+from trunkline.accounts import Gate, Keyring
 from trunkline.api.chat import ChatCompletions
 from trunkline.api.edge import Edge, accepted_hosts
 from trunkline.api.health import EngineState, Health, MetricsPage
@@ -175,11 +175,17 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    setup: Setup, *, engines: Mapping[str, Access], metrics: Metrics, workers: int = 1
+    setup: Setup,
+    *,
+    engines: Mapping[str, Access],
+    metrics: Metrics,
+    gate: Gate | None = None,
+    workers: int = 1,
 ) -> AsyncIterator[App]:
     """Builds one worker's application and closes what it owns in the end.
 
     ``engines`` tells how to get to the engine of each model; a model without one is not served.
+    ``gate`` is where several workers count the requests of keys together.
     Raises StartError, ConfigError.
     """
     settings = setup.settings
@@ -222,7 +228,8 @@ async def open_app(
             on_failover=metrics.failed_over,
         )
         main = engines.get(setup.model.card.name) if setup.model else None
-        yield App(_edge(setup, store, catalog, chooser, relay, metrics, main), catalog, store)
+        edge = _edge(setup, store, catalog, chooser, relay, metrics, gate or Gate(), main)
+        yield App(edge, catalog, store)
 
 
 async def _local_provider(
@@ -302,6 +309,7 @@ def _edge(
     chooser: Chooser,
     relay: Relay,
     metrics: Metrics,
+    gate: Gate,
     engine: Access | None,
 ) -> Edge:
     server = setup.settings.server
@@ -327,6 +335,7 @@ def _edge(
     return Edge(
         routes(endpoints),
         keyring=Keyring(store.keys),
+        gate=gate,
         metrics=metrics,
         hosts=accepted_hosts(server.host, server.allowed_hosts),
         access_log=server.access_log,

@@ -8,12 +8,14 @@
     ├── PullError                  exit code 1: weights that cannot be fetched, or removed
     ├── APIError                   what a caller sees: status, type, code, param
     │   ├── InvalidRequest         400, the caller's mistake
+    │   │   └── NoMatchingProvider no_matching_provider, with the decision for the receipt
     │   ├── InvalidAPIKey          401
     │   ├── HostNotAllowed         403
     │   ├── ModelNotFound          404 model_not_found
     │   ├── NotFound               404 not_found
     │   ├── MethodNotAllowed       405
     │   ├── RequestTooLarge        413
+    │   ├── RateLimited            429, with Retry-After
     │   ├── EngineOverloaded       429, with Retry-After
     │   ├── ProvidersCoolingDown   429, with Retry-After
     │   ├── UpstreamFailed         502
@@ -97,6 +99,16 @@ class InvalidRequest(APIError):
     code = "invalid_value"
 
 
+class NoMatchingProvider(InvalidRequest):
+    """nobody who offers this model may be asked"""
+
+    code = "no_matching_provider"
+
+    def __init__(self, message: str, *, param: str, decision: Any, code: str | None = None) -> None:
+        super().__init__(message, code=code, param=param)
+        self.decision = decision  # which filter removed each candidate, for the receipt
+
+
 class InvalidAPIKey(APIError):
     """no valid API key; send it as 'Authorization: Bearer tl_…'"""
 
@@ -151,6 +163,14 @@ class RequestTooLarge(APIError):
     status = 413
     type = "invalid_request_error"
     code = "request_too_large"
+
+
+class RateLimited(APIError):
+    """this key may not begin another request now; try again shortly"""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
 
 
 class EngineOverloaded(APIError):
@@ -219,8 +239,8 @@ class UpstreamError(TrunklineError):
     ``message`` may quote the upstream, and so a prompt: it is for the developer's eye and never
     logged. ``public`` is what a caller may read: our words or, for a caller's own mistake
     (``status`` 400 to 499, not ``retryable``), the provider's sentence. ``timed_out`` tells a
-    deadline from another failure, ``limit`` such a mistake that another provider may not see as one;
-    a ``blameless`` failure says nothing of the deployment.
+    deadline from another failure, ``limit`` such a mistake that another provider may not see as one,
+    ``by_model`` what the model did wrong, which a prompt can bring about at any provider.
     """
 
     def __init__(
@@ -235,7 +255,7 @@ class UpstreamError(TrunklineError):
         timed_out: bool = False,
         retry_after_s: float | None = None,
         limit: bool = False,
-        blameless: bool = False,
+        by_model: bool = False,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
@@ -246,7 +266,7 @@ class UpstreamError(TrunklineError):
         self.timed_out = timed_out
         self.retry_after_s = retry_after_s
         self.limit = limit
-        self.blameless = blameless
+        self.by_model = by_model
 
     @property
     def outcome(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,14 +10,13 @@ from contextlib import ExitStack
 import msgspec
 import pytest
 
-from tests.e2e.client import Answer, ask, chat, question, receipt, run
+from tests.e2e.client import Answer, ask, chat, question, receipt, run, until
 from tests.serving import Serving, running
 from tests.simulator import Script, Simulator
 from trunkline.routing import replay
-from trunkline.store import Decision
+from trunkline.store import Decision, Request, open_store
 
 MODEL = "sim/echo"
-SLOW = Script(delay_s=1.0)
 
 _CONFIG = """
 [engine]
@@ -49,6 +49,15 @@ def router(two: tuple[Simulator, Simulator]) -> Iterator[Serving]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def exploring(two: tuple[Simulator, Simulator]) -> Iterator[Serving]:
+    """Another router, in which every fourth request explores and b is preferred."""
+    a, b = two
+    config = _CONFIG.replace("URL-A", a.base_url).replace("URL-B", b.base_url)
+    with running(config=config.replace("explore = 0", 'explore = 0.25\npreferred = ["b"]')) as one:
+        yield one
+
+
 @pytest.fixture(autouse=True)
 def unscripted(two: tuple[Simulator, Simulator]) -> None:
     for simulator in two:
@@ -60,25 +69,72 @@ def who(answer: Answer) -> str:
     return answer.headers["x-trunkline-provider"]
 
 
-def test_the_fastest_is_left_when_it_becomes_slow_and_taken_again_when_it_recovers(
-    router: Serving, two: tuple[Simulator, Simulator]
+def stored(router: Serving, answer: Answer) -> Request:
+    """Returns the receipt of a request as it lies in the database."""
+    identifier = answer.headers["x-request-id"]
+
+    async def read() -> Request | None:
+        async with open_store(f"sqlite:///{router.home / 'trunkline.db'}") as store:
+            return await store.requests.of_any_account(identifier)
+
+    found: Request = until(lambda: asyncio.run(read()), "the receipt")
+    return found
+
+
+def chosen(router: Serving, answer: Answer) -> Decision:
+    """Returns the decision on a receipt, which must be what happened and follow from its inputs."""
+    found = stored(router, answer)
+    decision = found.decision
+    assert decision is not None
+    assert replay(decision) == decision.plan
+    assert [attempt.provider for attempt in found.attempts] == [who(answer)]
+    assert found.provider == decision.plan[0] == who(answer)
+    return decision
+
+
+def explained(router: Serving, answer: Answer) -> str:
+    return run("explain", answer.headers["x-request-id"], home=router.home).stdout
+
+
+def best(decision: Decision) -> str:
+    """Returns who goes first but for the draw: not whoever is only measured."""
+    return replay(msgspec.structs.replace(decision, draw=None))[0]
+
+
+def test_the_fastest_is_left_within_20_requests_of_slowing_down_and_found_again_by_exploring(
+    exploring: Serving, two: tuple[Simulator, Simulator]
 ) -> None:
     a, b = two
-    b.play(Script(delay_s=0.2))
-    assert who(chat(router, question(model="sim/twin:b"))) == "b"  # measured, and slower
+    fast, middling, slow = (Script(text=" ".join(["word"] * n)) for n in (2000, 200, 20))
+    a.play(*[fast] * 10)
+    b.play(*[middling] * 1000)
     for _ in range(3):
-        who(chat(router, question(model="sim/twin:a")))
-    assert who(chat(router, question(model="sim/twin"))) == "a"
+        assert who(chat(exploring, question(model="sim/twin:a"))) == "a"
+        assert who(chat(exploring, question(model="sim/twin:b"))) == "b"
+    assert best(chosen(exploring, chat(exploring, question(model="sim/twin")))) == "a"
 
-    a.play(*[SLOW] * 30)
-    b.play(*[Script(delay_s=0.1)] * 30)
-    answered = [who(chat(router, question(model="sim/twin"))) for _ in range(20)]
-    assert answered[-1] == "b"
+    a.reset()
+    a.play(*[slow] * 1000)
+    answers = [chat(exploring, question(model="sim/twin:fastest")) for _ in range(21)]
+    left = chosen(exploring, answers[-1])
+    assert best(left) == "b"
+    of_a, of_b = left.candidates
+    assert of_a.slowed
+    assert (of_a.tokens_per_s or 0) < (of_b.tokens_per_s or 0)
+    shown = explained(exploring, answers[-1])
+    assert f"candidate    a: {of_a.tokens_per_s:g} tokens/s, less than half of before" in shown
+    assert f": {', '.join(left.plan)}\n" in shown
 
-    a.reset()  # well again, which somebody has to find out
-    for _ in range(12):
-        who(chat(router, question(model="sim/twin:a")))
-    assert who(chat(router, question(model="sim/twin:fastest"))) == "a"
+    a.reset()
+    a.play(*[fast] * 1000)
+    for _ in range(30):
+        answers += [chat(exploring, question(model="sim/twin")) for _ in range(20)]
+        if best(chosen(exploring, answers[-1])) == "a":
+            break
+    else:
+        pytest.fail("nobody went back to the fastest")
+    for answer in answers[::7]:
+        chosen(exploring, answer)
 
 
 @pytest.mark.parametrize("wish", [{}, {"sort": "price"}])
@@ -87,7 +143,14 @@ def test_cheapest_is_three_prompt_tokens_to_one_completion_token(
 ) -> None:
     # By hand: 3 × 0.3 + 0.2 = 1.1 at b, 3 × 0.1 + 0.9 = 1.2 at a.
     name = MODEL if wish else f"{MODEL}:cheapest"
-    assert who(chat(router, question(model=name, provider=wish))) == "b"
+    answer = chat(router, question(model=name, provider=wish))
+    assert chosen(router, answer).plan == ("b", "a")
+    shown = explained(router, answer)
+    policy = "fastest, sorted by price" if wish else "cheapest"
+    assert f"choice       {policy}: b, a\n" in shown
+    for provider, prices in {"a": "0.1 and 0.9", "b": "0.3 and 0.2"}.items():
+        (told,) = [line for line in shown.splitlines() if f"candidate    {provider}:" in line]
+        assert told.endswith(f"{prices} USD per 1M tokens")
 
 
 def test_a_conversation_stays_where_it_was(router: Serving) -> None:
@@ -96,7 +159,15 @@ def test_a_conversation_stays_where_it_was(router: Serving) -> None:
     assert who(pinned) == "b"
     for _ in range(3):
         turns += [{"role": "assistant", "content": "yes"}, {"role": "user", "content": "go on"}]
-        assert who(chat(router, question(model="sim/talk", messages=turns))) == "b"
+        answer = chat(router, question(model="sim/talk", messages=turns))
+        assert (chosen(router, answer).sticky, who(answer)) == ("b", "b")
+    assert "choice       fastest, the conversation was at b: b" in explained(router, answer)
+
+
+def test_preferred_is_the_order_of_the_configuration(exploring: Serving) -> None:
+    answer = chat(exploring, question(model=f"{MODEL}:preferred"))
+    assert chosen(exploring, answer).plan == ("b", "a")
+    assert "choice       preferred: b, a\n" in explained(exploring, answer)
 
 
 def test_a_receipt_says_how_the_choice_came_about_and_replays(router: Serving) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trunkline import ids
-from trunkline.store import Key, open_store
+from trunkline.store import NO_LIMITS, Key, Limits, Rate, open_store
 
 
 def key_of(account_id: str, **changes) -> Key:
@@ -59,6 +59,41 @@ def test_a_key_comes_back_as_it_was_stored(url):
     assert added
     assert found == key
     assert missing is None
+
+
+LIMITS = Limits(
+    models=("openai/*", "sim/echo"),
+    deny_models=("openai/gpt-oss-20b",),
+    providers=("groq", "local"),
+    deny_providers=("novita",),
+    max_input=150_000_000,
+    max_output=None,
+    concurrency=4,
+    rate=Rate(60, 60),
+)
+
+
+def test_what_a_key_may_use_is_stored_with_it_and_can_be_changed(url):
+    async def main():
+        async with open_store(url) as store:
+            account, other = [await store.accounts.named(name) for name in ("acme", "other")]
+            key, free = key_of(account.id, limits=LIMITS), key_of(account.id)
+            await store.keys.add(key)
+            await store.keys.add(free)
+            stored = await store.keys.of_account(account.id)
+            foreign = await store.keys.limit(key.id, other.id, NO_LIMITS)
+            kept = await store.keys.by_hash(key.hash)
+            changed = await store.keys.limit(key.id, account.id, Limits(concurrency=1))
+            lifted = await store.keys.limit(free.id, account.id, NO_LIMITS)
+            now = await store.keys.of_all_accounts()
+        found = {one.id: one.limits for one in now}
+        same = {one.id: one for one in stored} == {key.id: key, free.id: free}
+        return same, foreign, kept == key, changed, lifted, found[key.id], found[free.id]
+
+    same, foreign, kept, changed, lifted, limited, free = asyncio.run(main())
+    assert (same, foreign, kept, changed, lifted) == (True, False, True, True, True)
+    assert limited == Limits(concurrency=1)
+    assert free is NO_LIMITS
 
 
 def test_a_key_of_a_known_hash_is_not_stored_again(url):

@@ -85,6 +85,94 @@ def test_keys_are_listed_as_json_and_as_a_table_but_never_shown(run):
     assert other not in table
 
 
+LIMITED = {
+    "--models": "openai/*,sim/echo",
+    "--deny-models": "openai/gpt-oss-20b",
+    "--providers": "groq,local",
+    "--deny-providers": "novita",
+    "--max-price": "0.15/0.6",
+    "--concurrency": "4",
+    "--rate": "60/min",
+}
+SHOWN = {
+    "models": ["openai/*", "sim/echo"],
+    "deny_models": ["openai/gpt-oss-20b"],
+    "providers": ["groq", "local"],
+    "deny_providers": ["novita"],
+    "max_price": {"input": "0.15", "output": "0.6"},
+    "concurrency": 4,
+    "rate": "60/min",
+}
+
+
+def test_a_key_is_made_with_limits_which_are_shown(run):
+    options = [part for option in LIMITED.items() for part in option]
+    made = json.loads(run("keys", "create", *options, "--json").stdout)
+    assert made["limits"] == SHOWN
+    assert json.loads(run("keys", "ls", "--json").stdout)[0]["limits"] == SHOWN
+    assert json.loads(run("keys", "show", made["id"], "--json").stdout)["limits"] == SHOWN
+    shown = run("keys", "show", made["id"]).stdout
+    listed = run("keys", "ls").stdout
+    for name, value in LIMITED.items():
+        assert f"\n{name[2:]:<14} {value}\n" in shown
+        assert f"{name[2:]}={value}" in listed
+    assert made["key"] not in shown
+
+
+def test_limits_are_changed_one_by_one_and_taken_away(run):
+    made = json.loads(run("keys", "create", "--models", "a", "--rate", "5/s", "--json").stdout)
+
+    def limited(*options):
+        return json.loads(run("keys", "limit", made["id"], *options, "--json").stdout)["limits"]
+
+    assert limited("--concurrency", "2") == {"models": ["a"], "concurrency": 2, "rate": "5/s"}
+    assert limited("--rate", "none", "--models", "b, c") == {"models": ["b", "c"], "concurrency": 2}
+    assert limited("--max-price", "/0.5") == {
+        "models": ["b", "c"],
+        "concurrency": 2,
+        "max_price": {"output": "0.5"},
+    }
+    assert limited("--models", "none", "--max-price", "none", "--concurrency", "none") == {}
+    assert json.loads(run("keys", "ls", "--json").stdout)[0]["limits"] == {}
+    assert run("keys", "limit", made["id"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("--models", value) for value in ("", "a,,b", "a b", "a?", "[a]", "é")),
+        *(("--max-price", value) for value in ("", "/", "0.5", "x/1", "-1/1", "1/nan", "1e9/1")),
+        ("--max-price", "0.0000000001/1"),
+        *(("--concurrency", value) for value in ("0", "-1", "1.5", "many", "1000000", "٣")),
+        *(("--rate", value) for value in ("60", "0/s", "5/day", "1.5/s", "-1/s")),
+    ],
+)
+def test_a_limit_that_cannot_be_read_is_a_usage_error(run, option, value):
+    outcome = run("keys", "create", f"{option}={value}")
+    assert outcome.exit_code == 2
+    assert option in outcome.stderr
+    assert json.loads(run("keys", "ls", "--json").stdout) == []
+
+
+def test_a_provider_that_nobody_has_heard_of_is_warned_of(run):
+    outcome = run(
+        "keys", "create", "--providers", "groq,local,a*", "--deny-providers", "gorq", "--json"
+    )
+    assert outcome.stderr == (
+        "trunkline: warning: no provider 'gorq' is known or configured; "
+        "see 'trunkline providers ls'\n"
+    )
+    made = json.loads(outcome.stdout)
+    assert "'gorq'" in run("keys", "limit", made["id"], "--rate", "5/s").stderr
+    assert run("keys", "limit", made["id"], "--deny-providers", "none").stderr == ""
+
+
+def test_a_key_that_is_not_there_is_neither_shown_nor_limited(run):
+    for command in (("show",), ("limit", "--rate", "none")):
+        with pytest.raises(TrunklineError, match="no key starts with 'key_"):
+            run("keys", *command, "key_0000000000")
+
+
 def test_the_keys_of_an_account_that_is_not_there_cannot_be_listed(run):
     with pytest.raises(TrunklineError, match="no account 'acme'"):
         run("keys", "ls", "--account", "acme")

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from trunkline.errors import StartError
-from trunkline.store import open_store
+from trunkline.store import NO_LIMITS, open_store
 from trunkline.store.connection import connect
 from trunkline.store.schema import alembic_config, migrate
 from trunkline.store.tables import SCHEMA_VERSION, metadata
@@ -122,6 +122,24 @@ def test_a_receipt_from_before_decisions_were_kept_can_still_be_read(url):
     found = asyncio.run(read())
     assert found is not None
     assert (found.decision, found.attempts, found.duration_ms) == (None, (), 5)
+
+
+def test_a_key_from_before_there_were_limits_has_none(url):
+    def with_a_key(connection):
+        migrate(connection, "0002")
+        connection.execute(text("INSERT INTO accounts VALUES ('acct_1', 'acme', 0)"))
+        connection.execute(
+            text("INSERT INTO keys VALUES ('key_1', 'acct_1', 'k', 'h', 'tl_', 0, NULL, NULL)")
+        )
+
+    async def read():
+        async with open_store(url) as store:
+            return await store.keys.by_hash("h")
+
+    in_database(url, with_a_key)
+    found = asyncio.run(read())
+    assert found is not None
+    assert (found.id, found.limits) == ("key_1", NO_LIMITS)
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(url):

@@ -16,7 +16,7 @@ from trunkline.config import (
     Secret,
     Settings,
 )
-from trunkline.errors import APIError, InvalidRequest, ModelNotFound
+from trunkline.errors import APIError, InvalidRequest, ModelNotFound, NoMatchingProvider
 from trunkline.providers.parameters import support_of
 from trunkline.routing import (
     Abilities,
@@ -31,6 +31,7 @@ from trunkline.routing import (
     engine_deployment,
 )
 from trunkline.routing.policy import NO_WISHES
+from trunkline.store import NO_LIMITS, Limits
 from trunkline.wire.chat import decode_request
 
 OSS = "openai/gpt-oss-120b"
@@ -63,14 +64,14 @@ def providers(plan):
     return [d.provider for d in plan.deployments]
 
 
-def chosen(name, wish=NO_WISHES, *, of=None):
+def chosen(name, wish=NO_WISHES, *, of=None, limits=NO_LIMITS):
     """Returns what a fresh chooser makes of a name and wishes, without exploring."""
     request = decode_request(
         b'{"model":"m","messages":[{"role":"user","content":"hi"}]}', lenient=False
     )
     chooser = Chooser(health=DeploymentHealth(), sticky=Sticky(), draw=lambda: 1.0)
-    plan = (of or catalog()).resolve(name, wish)
-    return chooser.choose(plan, request, wishes=wish, account_id="acct_1")
+    plan = (of or catalog()).resolve(name)
+    return chooser.choose(plan, request, wishes=wish, limits=limits, account_id="acct_1")
 
 
 @pytest.mark.parametrize(
@@ -278,25 +279,28 @@ def ending(day, *, other=False):
 def test_policies_leave_out_what_is_deprecated_from_its_day_on(day, order):
     built = ending(day)
     for suffix in ("", ":fastest", ":cheapest", ":preferred"):
-        assert providers(built.resolve(f"{OSS}{suffix}")) == order
+        plan = chosen(f"{OSS}{suffix}", of=built)
+        assert providers(plan) == order
+        assert [one.provider for one in plan.decision.candidates] == ["a", "b"]
     assert providers(built.resolve(f"{OSS}:a")) == ["a"]
 
 
 def test_what_is_deprecated_can_be_chosen_if_the_request_names_its_provider():
     built = ending(True)
     for wishes in (Wishes(only=["a"]), Wishes(order=["a"])):
-        assert providers(built.resolve(OSS, wishes)) == ["a", "b"]
-    assert providers(built.resolve(OSS, Wishes(only=["b"]))) == ["b"]
+        assert providers(chosen(OSS, wishes, of=built))[0] == "a"
+    assert providers(chosen(OSS, Wishes(only=["b"]), of=built)) == ["b"]
     assert [d.deprecated for d in built.models()[OSS]] == [True, False]
 
 
 def test_a_model_that_is_deprecated_everywhere_says_how_it_can_be_asked_for():
     with pytest.raises(InvalidRequest) as caught:
-        ending(True, other=True).resolve(f"{OSS}:cheapest")
+        chosen(f"{OSS}:cheapest", of=ending(True, other=True))
     assert (caught.value.code, caught.value.param) == ("no_matching_provider", "model")
     assert caught.value.message == (
-        f"'{OSS}' is deprecated wherever it is offered; "
-        f"it can still be asked for as '{OSS}:a' or '{OSS}:b'"
+        f"the filters leave nobody to ask for '{OSS}': "
+        f"a (deprecated, so it must be asked for as '{OSS}:a'), "
+        f"b (deprecated, so it must be asked for as '{OSS}:b')"
     )
 
 
@@ -350,9 +354,11 @@ PULLED = engine_deployment(OSS, context=4096, reserve=True)
 @pytest.mark.parametrize("suffix", ["", ":fastest", ":cheapest", ":preferred"])
 def test_a_pulled_model_answers_where_nobody_else_offers_it(suffix):
     alone = catalog_of(Settings(), engine=NANO, pulled=[PULLED])
-    assert alone.resolve(f"{OSS}{suffix}").deployments == (PULLED,)
+    assert chosen(f"{OSS}{suffix}", of=alone).deployments == (PULLED,)
     hosted = catalog_of(hosted_settings(), engine=NANO, pulled=[PULLED])
-    assert [d.provider for d in hosted.resolve(f"{OSS}{suffix}").deployments] == ["a"]
+    plan = chosen(f"{OSS}{suffix}", of=hosted)
+    assert providers(plan) == ["a"]
+    assert plan.decision.candidates[1].removed.startswith("kept in reserve")
 
 
 def test_a_pulled_model_is_asked_by_name_and_listed_last():
@@ -367,7 +373,14 @@ def test_a_pulled_model_is_asked_by_name_and_listed_last():
 def test_a_server_of_ones_own_goes_before_a_pulled_model():
     built = catalog_of(hosted_settings(local=True), engine=NANO, pulled=[PULLED])
     assert [d.provider for d in built.resolve(f"{OSS}:local").deployments] == ["a", "local"]
-    assert [d.provider for d in built.resolve(OSS).deployments] == ["a"]
+    assert providers(chosen(OSS, of=built)) == ["a"]
+
+
+def test_a_pulled_model_answers_where_nobody_else_may():
+    built = catalog_of(hosted_settings(), engine=NANO, pulled=[PULLED])
+    for limits in (Limits(providers=("local",)), Limits(max_output=0)):
+        assert chosen(OSS, of=built, limits=limits).deployments == (PULLED,)
+    assert chosen(OSS, Wishes(ignore=["a"]), of=built).deployments == (PULLED,)
 
 
 def hosted_settings(*, local: bool = False) -> Settings:
@@ -400,7 +413,11 @@ def wishes(**fields):
         ({"sort": "price", "order": ["desk"], "ignore": ["groq"]}, ["desk", "novita"]),
         ({"max_price": {"prompt": 0.05}}, ["novita"]),
         ({"max_price": {"completion": 0.6}}, ["groq", "novita"]),
+        ({"max_price": {"prompt": "0.05", "completion": 0.25}}, ["novita"]),
+        ({"max_price": {"prompt": 0.0499999999}}, []),
         ({"max_price": {}}, ["groq", "novita", "desk"]),
+        ({"sort": {"by": "price", "partition": "none"}}, ["novita", "groq", "desk"]),
+        ({"sort": {}, "order": ["novita"]}, ["novita", "groq", "desk"]),
         (
             {"require_parameters": False, "zdr": None, "data_collection": "allow"},
             ["groq", "novita", "desk"],
@@ -408,7 +425,17 @@ def wishes(**fields):
     ],
 )
 def test_wishes_filter_and_order(asked, order):
-    assert providers(chosen(OSS, wishes(**asked))) == order
+    try:
+        assert providers(chosen(OSS, wishes(**asked))) == order
+    except NoMatchingProvider:
+        assert order == []
+
+
+@pytest.mark.parametrize("cents", range(1, 100))
+def test_a_list_price_is_not_above_itself(cents):
+    one = deployment("a", price=(cents * 10_000_000, 0))
+    plan = chosen(OSS, wishes(max_price={"prompt": cents / 100}), of=Catalog([one]))
+    assert providers(plan) == ["a"]
 
 
 def test_no_wishes_are_no_wishes():
@@ -421,7 +448,7 @@ def test_wishes_that_leave_nobody_say_what_removed_each():
         chosen(OSS, asked)
     assert (caught.value.code, caught.value.param) == ("no_matching_provider", "provider")
     assert caught.value.message == (
-        "the request's provider filters leave no deployment: groq (in provider.ignore), "
+        f"the filters leave nobody to ask for '{OSS}': groq (in provider.ignore), "
         "novita (not in provider.only), desk (without a list price)"
     )
 
@@ -433,6 +460,13 @@ def test_wishes_that_leave_nobody_say_what_removed_each():
         ({"order": [1]}, "invalid_type", "provider.order[0]"),
         ({"sort": "beauty"}, "invalid_value", "provider.sort"),
         ({"max_price": {"prompt": -1}}, "invalid_value", "provider.max_price.prompt"),
+        ({"max_price": {"prompt": 1e300}}, "invalid_value", "provider.max_price.prompt"),
+        ({"max_price": {"completion": "NaN"}}, "invalid_value", "provider.max_price.completion"),
+        ({"max_price": {"completion": "dear"}}, "invalid_value", "provider.max_price.completion"),
+        ({"max_price": {"completion": [1]}}, "invalid_type", "provider.max_price.completion"),
+        ({"sort": {"by": "beauty"}}, "invalid_value", "provider.sort.by"),
+        ({"sort": {"buy": "price"}}, "unknown_parameter", "provider.sort.buy"),
+        ({"zdr": True}, "unsupported_parameter", "provider.zdr"),
         ({"max_price": {"image": 1}}, "unsupported_parameter", "provider.max_price.image"),
         ({"max_price": {"imago": 1}}, "unknown_parameter", "provider.max_price.imago"),
         ({"allow_fallbacks": "no"}, "invalid_type", "provider.allow_fallbacks"),

@@ -9,7 +9,7 @@ import pytest
 
 from trunkline.accounts.pricing import Price
 from trunkline.config import ModelSettings, Quirks
-from trunkline.errors import InvalidRequest
+from trunkline.errors import InvalidRequest, NoMatchingProvider
 from trunkline.providers.parameters import support_of
 from trunkline.routing import (
     Chooser,
@@ -21,7 +21,7 @@ from trunkline.routing import (
     replay,
 )
 from trunkline.routing.policy import NO_WISHES
-from trunkline.store import Candidate, Decision
+from trunkline.store import NO_LIMITS, Candidate, Decision, Limits
 from trunkline.wire.chat import decode_request
 
 ASK = [{"role": "user", "content": "hi"}]
@@ -61,11 +61,12 @@ class Table:
             **options,
         )
 
-    def plan(self, suffix=None, asked=None, *, lenient=False, **wishes):
+    def plan(self, suffix=None, asked=None, limits=NO_LIMITS, *, lenient=False, **wishes):
         return self.chooser.choose(
             Plan("m", "m", suffix, self.deployments),
             asked or request(),
             wishes=Wishes(**wishes) if wishes else NO_WISHES,
+            limits=limits,
             account_id="acct_1",
             lenient=lenient,
         )
@@ -99,6 +100,29 @@ def abc(**options):
 
 def test_unmeasured_deployments_keep_the_catalogues_order():
     assert abc().order() == abc().order("fastest") == ["a", "b", "c"]
+
+
+def test_what_a_router_passes_on_is_priced_and_measured_apart_from_what_it_offers_itself():
+    own = deployment("router")
+    passed_on = msgspec.structs.replace(
+        own, upstream_model="m:groq", price=Price(input=1, output=1)
+    )
+    table = Table(own, deployment("b", price=(2, 2)))
+    pinned = table.chooser.choose(
+        Plan("m:groq", "m", "groq", (passed_on,)),
+        request(),
+        wishes=NO_WISHES,
+        limits=NO_LIMITS,
+        account_id="acct_1",
+    )
+    assert pinned.decision is not None
+    assert pinned.decision.candidates[0].input == 1
+    for _ in range(3):
+        table.health.insist(passed_on).failed()
+    assert table.order("cheapest") == ["b", "router"]
+    unpinned = table.plan().decision
+    assert unpinned is not None
+    assert unpinned.candidates[0] == Candidate(provider="router")
 
 
 def test_the_fastest_goes_first_and_the_unmeasured_come_after_the_measured():
@@ -368,12 +392,11 @@ def test_what_needs_nothing_leaves_nobody_out(fields):
 def test_if_nobody_can_serve_it_what_removed_each_is_said():
     table = Table(deployment("a", tools=False), deployment("b", vision=False))
     asked = request(messages=IMAGE, tools=TOOLS)
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(NoMatchingProvider) as caught:
         table.plan(asked=asked)
     assert (caught.value.code, caught.value.param) == ("no_matching_provider", "model")
     assert caught.value.message == (
-        "what the request needs leaves no deployment: a (does not call tools), "
-        "b (does not see images)"
+        "the filters leave nobody to ask for 'm': a (does not call tools), b (does not see images)"
     )
 
 
@@ -406,6 +429,95 @@ def test_a_parameter_that_nobody_takes_is_refused_by_name():
     assert Table(*lacking, deployment("c")).order(asked=asked) == ["c"]
     assert Table(*lacking).order(asked=asked, lenient=True) == ["a", "b"]
     assert Table(*lacking, deployment("c")).order(asked=asked, lenient=True) == ["c"]
+
+
+# Each of these is the first filter that leaves its candidate out.
+def test_every_filter_that_left_nobody_is_named_and_recorded():
+    table = Table(
+        deployment("denied", price=(1, 1)),
+        deployment("dear", price=(9, 1)),
+        deployment("unpriced"),
+        deployment("ignored", price=(1, 1)),
+        deployment("unable", price=(1, 1), tools=False),
+    )
+    limits = Limits(deny_providers=("denied",), max_input=5)
+    with pytest.raises(NoMatchingProvider) as caught:
+        table.plan(asked=request(tools=TOOLS), limits=limits, ignore=["ignored", "denied"])
+    removed = {
+        "denied": "in the key's denied providers",
+        "dear": "above the key's maximum price",
+        "unpriced": "without a list price, and the key has a maximum",
+        "ignored": "in provider.ignore",
+        "unable": "does not call tools",
+    }
+    each = ", ".join(f"{provider} ({why})" for provider, why in removed.items())
+    assert caught.value.message == f"the filters leave nobody to ask for 'm': {each}"
+    assert caught.value.param == "provider"
+    decision = caught.value.decision
+    assert {one.provider: one.removed for one in decision.candidates} == removed
+    assert (decision.plan, replay(decision)) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("limits", "order"),
+    [
+        (Limits(), ["a", "b", "c"]),
+        (Limits(models=("m",)), ["a", "b", "c"]),
+        (Limits(models=("o/*", "m*")), ["a", "b", "c"]),
+        (Limits(models=("o/*",)), []),
+        (Limits(models=("*",), deny_models=("m",)), []),
+        (Limits(providers=("c", "b")), ["b", "c"]),
+        (Limits(deny_providers=("b",)), ["a", "c"]),
+        (Limits(providers=("a", "b"), deny_providers=("b",)), ["a"]),
+        (Limits(max_input=2), ["a", "b"]),
+        (Limits(max_output=2), ["b", "c"]),
+        (Limits(max_input=2, max_output=2), ["b"]),
+    ],
+)
+@pytest.mark.parametrize("suffix", [None, "cheapest", "preferred"])
+def test_a_keys_limits_leave_out_models_providers_and_prices(suffix, limits, order):
+    prices = {"a": (1, 3), "b": (2, 2), "c": (3, 1)}
+    table = Table(*(deployment(name, price=price) for name, price in prices.items()))
+    if order:
+        ordered = sorted(order, key=lambda n: 3 * prices[n][0] + prices[n][1])
+        assert table.order(suffix, limits=limits) == (ordered if suffix == "cheapest" else order)
+        return
+    with pytest.raises(NoMatchingProvider):
+        table.plan(suffix, limits=limits)
+
+
+def test_a_keys_limits_hold_for_a_pinned_provider_and_for_one_behind_a_router():
+    table = Table(deployment("router"))
+    assert table.order("router", limits=Limits(providers=("router",))) == ["router"]
+    assert table.order("behind", limits=Limits(providers=("router",))) == ["router"]
+    for suffix, limits in [
+        ("router", Limits(providers=("other",))),
+        ("behind", Limits(deny_providers=("behind",))),
+        ("behind", Limits(providers=("behind",))),
+    ]:
+        with pytest.raises(NoMatchingProvider):
+            table.plan(suffix, limits=limits)
+
+
+def test_required_parameters_leave_out_whoever_would_only_come_near_them():
+    table = Table(deployment("a", efforts=("low",)), deployment("b", context=10))
+    hard = request(reasoning_effort="high", max_tokens=20)
+    assert table.order(asked=hard) == ["a", "b"]
+    with pytest.raises(
+        NoMatchingProvider, match=r"a \(would emulate 'reasoning_effort: high'\), b \("
+    ):
+        table.plan(asked=hard, require_parameters=True)
+    with pytest.raises(NoMatchingProvider):
+        table.plan("a", asked=hard, require_parameters=True)
+    assert table.order(asked=request(reasoning_effort="low"), require_parameters=True) == ["a", "b"]
+
+
+def test_a_long_answer_goes_to_whoever_gives_one():
+    short = msgspec.structs.replace(deployment("a", context=1000), max_output=100)
+    table = Table(short, deployment("b"))
+    assert table.order(asked=request(max_tokens=101)) == ["b"]
+    assert table.order(asked=request(max_tokens=100)) == ["a", "b"]
+    assert Table(short).order(asked=request(max_completion_tokens=101)) == ["a"]
 
 
 def test_a_long_prompt_goes_to_a_large_context_and_if_there_is_none_to_whoever_says_so():
@@ -462,7 +574,10 @@ def test_a_receipt_replays_to_the_same_choice(seed):
     }
     try:
         plan = table.plan(suffix, talk, **wishes)
-    except InvalidRequest:
+    except NoMatchingProvider as refused:
+        stored = msgspec.json.decode(msgspec.json.encode(refused.decision), type=Decision)
+        assert all(one.removed for one in stored.candidates)
+        assert replay(stored) == stored.plan == ()
         return
     stored = msgspec.json.decode(msgspec.json.encode(plan.decision), type=Decision)
     assert stored == plan.decision

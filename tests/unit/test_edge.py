@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from structlog.testing import capture_logs
 
-from trunkline.accounts import Caller
+from trunkline.accounts import Caller, Gate
 from trunkline.api.edge import Edge, accepted_hosts
 from trunkline.api.exchange import exchange_of
 from trunkline.api.metrics import Metrics
@@ -23,20 +23,25 @@ from trunkline.errors import (
     EngineOverloaded,
     InvalidAPIKey,
     InvalidRequest,
+    RateLimited,
     UpstreamError,
 )
+from trunkline.store import Limits, Rate
 
 KEY = "tl_good"
 CALLER = Caller(key_id="key_1", account_id="acc_1")
 
 
 class Keyring:
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
     async def authenticate(self, presented: str | None) -> Caller:
         if presented is None:
             raise InvalidAPIKey(reason="missing")
         if presented != KEY:
             raise InvalidAPIKey(reason="unknown")
-        return CALLER
+        return self._caller
 
 
 @dataclass
@@ -88,6 +93,9 @@ def ask(
     hosts: frozenset[str] | None = None,
     access_log: bool = True,
     kind: str = "http",
+    method: str = "GET",
+    gate: Gate | None = None,
+    caller: Caller = CALLER,
 ) -> Seen:
     seen = Seen()
     pairs = [*(headers or {}).items()]
@@ -95,7 +103,8 @@ def ask(
         pairs.append((b"authorization", f"Bearer {key}".encode()))
     edge = Edge(
         app,
-        keyring=Keyring(),  # type: ignore[arg-type]  # the one method that the edge uses
+        keyring=Keyring(caller),  # type: ignore[arg-type]  # the one method that the edge uses
+        gate=gate or Gate(),
         metrics=seen.metrics,
         hosts=hosts,
         access_log=access_log,
@@ -107,7 +116,7 @@ def ask(
     async def send(message: Any) -> None:
         seen.messages.append(message)
 
-    scope = {"type": kind, "method": "GET", "path": path, "headers": pairs}
+    scope = {"type": kind, "method": method, "path": path, "headers": pairs}
     with capture_logs() as seen.events:
         try:
             asyncio.run(edge(scope, receive, send))
@@ -121,6 +130,38 @@ def failing(error: BaseException) -> Any:
         raise error
 
     return app
+
+
+# -------------------------------------------------------------------------------------- limits of keys
+
+
+@pytest.mark.parametrize("limits", [Limits(rate=Rate(1, 60)), Limits(concurrency=1)])
+def test_what_a_key_may_not_begin_is_refused_with_the_time_to_wait(limits):
+    limited = Caller(key_id="key_1", account_id="acc_1", limits=limits)
+    gate = Gate()
+    with gate.entered(limited):
+        seen = ask(hello, method="POST", caller=limited, gate=gate)
+        reading = ask(hello, caller=limited, gate=gate)
+        other = ask(hello, method="POST", gate=gate)
+    assert (seen.status, seen.error["type"]) == (429, "rate_limit_error")
+    assert 1 <= int(seen.headers[b"retry-after"]) <= 60
+    assert seen.logged("request")["error"] == seen.error["code"]
+    assert (reading.status, other.status) == (200, 200)
+
+
+def test_a_request_counts_until_its_answer_has_ended():
+    limited = Caller(key_id="key_1", account_id="acc_1", limits=Limits(concurrency=1))
+    gate = Gate()
+
+    async def app(scope, receive, send):
+        with pytest.raises(RateLimited), gate.entered(limited):
+            pass
+        await hello(scope, receive, send)
+
+    for _ in range(2):
+        assert ask(app, method="POST", caller=limited, gate=gate).status == 200
+    for _ in range(2):
+        assert ask(failing(ValueError()), method="POST", caller=limited, gate=gate).status == 500
 
 
 # ------------------------------------------------------------------------------------------------ Host

@@ -126,7 +126,7 @@ def test_if_the_second_answer_is_no_better_the_attempt_has_failed_through_no_fau
     with pytest.raises(UpstreamError, match="also when asked again") as caught:
         ask(scripted, offer=UNABLE, response_format=FORMAT)
     assert caught.value.retryable
-    assert caught.value.blameless
+    assert caught.value.by_model
     assert len(scripted.bodies) == 2
 
 

@@ -237,6 +237,35 @@ def test_failures_of_what_began_before_the_cool_down_do_not_prolong_it():
     assert bench.cooling_s() == 9.0
 
 
+def test_what_began_before_a_cool_down_does_not_end_it_by_succeeding():
+    bench = Bench()
+    running = bench.admitted()
+    bench.clock.now += 1.0
+    bench.fails(1, retry_after_s=60.0)
+    bench.clock.now += 1.0
+    running.committed(stream=True)
+    running.ended(100)
+    assert bench.cooling_s() == pytest.approx(59.0)
+    assert bench.health.of(A).failures == 1
+    assert bench.health.admit(A) is None
+
+
+def test_long_streams_that_end_well_do_not_keep_cool_downs_short():
+    bench = Bench()
+    streams = [bench.admitted() for _ in range(4)]
+    for stream in streams:
+        stream.committed(stream=True)
+    bench.clock.now += 1.0
+    bench.fails(3)
+    pauses = []
+    for stream in streams:
+        pauses.append(bench.cooling_s())
+        bench.clock.now += pauses[-1]
+        stream.ended(100)
+        bench.fails(1)
+    assert pauses == [2, 4, 8, 16]
+
+
 # -------------------------------------------------------------------------------------------- trials
 
 
@@ -270,6 +299,32 @@ def test_a_trial_that_told_nothing_lets_the_next_request_try():
     bench.admitted().left()
     assert bench.health.admit(A) is not None
     assert bench.health.admit(A) is None
+
+
+def test_a_trial_that_takes_long_keeps_the_others_out_for_a_while_only():
+    bench = cooled_down()
+    first = bench.admitted()
+    bench.clock.now += 9.9
+    assert bench.health.admit(A) is None
+    bench.clock.now += 0.2
+    assert bench.cooling_s() is None
+    second = bench.admitted()
+    assert bench.health.admit(A) is None
+    first.left()
+    assert bench.health.admit(A) is None
+    second.committed(stream=True)
+    assert bench.cooling_s() is None
+
+
+def test_of_trials_that_fail_together_the_first_counts():
+    bench = cooled_down()
+    trials = []
+    for _ in range(4):
+        trials.append(bench.admitted())
+        bench.clock.now += 10.1
+    for trial in trials:
+        trial.failed()
+    assert (bench.health.of(A).failures, bench.cooling_s()) == (4, 4.0)
 
 
 def test_a_trial_that_succeeds_and_the_next_reply_that_fails_cool_down_for_longer():

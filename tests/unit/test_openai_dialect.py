@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email.utils
 import json
 import time
@@ -177,6 +178,24 @@ def test_whatever_says_something_commits(first):
     ]
 
 
+@pytest.mark.parametrize(
+    "silent",
+    [
+        chunk(None),
+        chunk([{"index": 0, "delta": None}]),
+        chunk([{"index": 0, "delta": {"role": "assistant"}, "finish_reason": ""}]),
+    ],
+)
+@pytest.mark.parametrize("model", ["gpt-oss", "qwen3"])
+def test_nothing_may_be_written_as_null_or_empty_and_does_not_commit(silent, model):
+    decoder = OpenAIChat().decoder(dataclasses.replace(ANY, model=model))
+    assert decoder.decode([silent]) == []
+    said = delta(content="Hi")
+    assert decoder.decode([said, silent]) == [silent, said, silent]
+    assert decoder.decode([FINISH]) == [FINISH]
+    assert list(decoder.flush()) == []
+
+
 def test_a_provider_that_only_ever_sends_roles_is_not_buffered_without_end():
     decoder = OpenAIChat().decoder(ANY)
     delivered = [c for _ in range(100) for c in decoder.decode([delta(role="assistant")])]
@@ -223,6 +242,7 @@ def test_a_stream_with_a_finish_reason_needs_no_done():
         ([], "broke off"),
         ([delta(role="assistant")], "broke off"),
         ([delta(content='"finish_reason":"stop"')], "broke off"),
+        ([chunk([{"delta": {"content": "Hi"}, "finish_reason": ""}])], "broke off"),
         ([b"[DONE]"], "without content"),
         ([delta(role="assistant"), b"[DONE]"], "without content"),
         ([b"<html>"], "not a chat completion chunk"),

@@ -20,6 +20,8 @@ from trunkline.errors import (
 )
 from trunkline.providers.base import Call, Reply
 from trunkline.routing import NOT_ASKED, Deployment, DeploymentHealth, Plan, Relay
+from trunkline.routing.relay import GIVEN_UP
+from trunkline.store import Attempt
 
 CALL = Call(model="asked", body={}, stream=True, request_id="req_1")
 DOWN = UpstreamError(
@@ -341,6 +343,7 @@ def test_a_failure_of_the_deployment_counts_and_three_keep_requests_away(error):
     [
         UpstreamError("bad", retryable=False, status=400),
         UpstreamError("the model's arguments", retryable=True, status=400, code="tool_use_failed"),
+        UpstreamError("called a tool that was not offered", retryable=True, by_model=True),
         TOO_LONG,
         InvalidRequest("x"),
         EngineOverloaded(retry_after_s=1),
@@ -374,6 +377,25 @@ def test_a_caller_who_hangs_up_does_not_count():
         with pytest.raises(TimeoutError):
             asyncio.run(run())
     assert desk.condition("a") == desk.condition("unknown")
+
+
+def test_a_caller_who_hangs_up_leaves_the_attempts_so_far():
+    desk = Desk(a=Scripted(fails=DOWN), b=Waiting())
+    given_up: list[Attempt] = []
+
+    async def run():
+        async with (
+            asyncio.timeout(0.005),
+            desk.relay.open(plan("a", "b"), CALL, given_up.extend),
+        ):
+            raise AssertionError("it cannot commit")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(run())
+    assert [(attempt.provider, attempt.outcome) for attempt in given_up] == [
+        ("a", "failed with status 503"),
+        ("b", GIVEN_UP),
+    ]
 
 
 def test_an_answer_is_measured():

@@ -289,6 +289,15 @@ CLEAN = {
         chunk({}, "tool_calls"),
         USAGE,
     ],
+    "one kind after the other": [
+        chunk({"reasoning": "if a <", "reasoning_content": "if a <"}),
+        chunk({"content": "\n"}),
+        chunk({"reasoning": "b <|", "reasoning_content": "b <|"}),
+        chunk({"content": "a <"}),
+        chunk({"tool_calls": [{**WEATHER, "function": {"name": "ls", "arguments": ""}}]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+        chunk({}, "tool_calls"),
+    ],
     "calls that a tool may judge": [
         chunk({"content": "I look."}),
         chunk(
@@ -336,6 +345,39 @@ def fold_one(chunks, index):
     )
 
 
+QUOTED = [
+    "Use:\n```\n<|start|>assistant<|channel|>final<|message|>Hi<|end|>\n```\nDone.",
+    "The marker `<|start|>assistant` opens a message, ``a ` <|channel|>final`` its channel.",
+    "Never write ```<|end|>```.",
+    "It's `<|return|>`",
+]
+
+
+@pytest.mark.parametrize("text", QUOTED)
+@pytest.mark.parametrize("kind", ["content", "reasoning"])
+def test_what_is_quoted_as_code_is_no_leak_wherever_it_is_cut(text, kind):
+    reply = {"content": "Hi", kind: text}
+    wanted = outcome(**reply)
+    assert answer_whole({"reply": reply}) == wanted
+    for cuts in [*([at] for at in range(len(text))), list(range(1, len(text)))]:
+        assert answer_streamed({}, streamed(reply, {kind: cuts})) == wanted, cuts
+
+
+@pytest.mark.parametrize("before", ["`a` ", "```\ncode\n```\n", "it`s\n", "````\n```\n````\n"])
+def test_a_leak_behind_code_is_still_one(before):
+    text = f"{before}Bye<|end|><|start|>assistant<|channel|>final<|message|>Bye"
+    got = answer_streamed({}, streamed({"content": text}, {"content": list(range(1, len(text)))}))
+    assert (got["content"], got["repairs"]) == (f"{before}Bye\n\nBye", ["markers_in_content"])
+
+
+@pytest.mark.parametrize("said", ["Answer in <reasoning> and <answer>.", "\\u003Creasoning>"])
+def test_tags_that_the_conversation_asks_for_are_content(said):
+    text = "<reasoning>a</reasoning><answer>b</answer>"
+    case = {"conversation": said, "reply": {"content": text}}
+    assert answer_whole(case) == outcome(content=text)
+    assert answer_streamed(case, streamed(case["reply"], {})) == outcome(content=text)
+
+
 def test_a_clean_reply_passes_byte_for_byte():
     body = json.dumps(whole({"content": "a <b>", "calls": [["ls", '{ "path": "x" }']]})).encode()
     body = body.replace(b'"stop"', b'"tool_calls"')
@@ -350,6 +392,36 @@ def test_text_is_held_back_only_while_it_may_be_a_marker():
         for text in ("He", "llo", " <", "b>", " <|", "x", "<|end|>", " no")
     ]
     assert passed == [1, 1, 0, 2, 0, 2, 0, 2]
+
+
+def test_nothing_is_held_back_once_something_else_follows():
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    deltas = [
+        {"reasoning": "if a <", "reasoning_content": "if a <"},
+        *({"content": text} for text in ("so", "me", "\n")),
+        {"tool_calls": [{**WEATHER, "function": {"name": "exec", "arguments": ""}}]},
+        *(
+            {"tool_calls": [{"index": 0, "function": {"arguments": t}}]}
+            for t in ('{"com', 'mand":')
+        ),
+    ]
+    passed = [len(decoder.decode([msgspec.json.encode(chunk(delta))])) for delta in deltas]
+    assert passed == [0, 2, 1, 1, 1, 1, 1]
+
+
+def test_white_space_before_a_call_does_not_hold_it_back():
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    begun = {**WEATHER, "function": {"name": "exec", "arguments": '{"command'}}
+    deltas = [{"content": "\n\n"}, {"tool_calls": [begun]}]
+    passed = [len(decoder.decode([msgspec.json.encode(chunk(delta))])) for delta in deltas]
+    assert passed == [0, 2]
+
+
+def test_a_leak_after_white_space_and_reasoning_is_still_one():
+    reply = [{"content": "\n"}, {"reasoning": "Hm."}, {"content": "assistantfinalHi"}]
+    chunks = [*map(chunk, reply), chunk({}, "stop")]
+    wanted = outcome(reasoning="Hm.", content="\nHi", repairs=["bare_channels"])
+    assert answer_streamed({}, chunks) == wanted
 
 
 def test_what_can_be_no_call_of_ours_is_not_withheld_in_silence():
@@ -429,6 +501,30 @@ def test_a_refusal_and_one_of_several_choices_may_be_empty(n):
     assert OpenAIChat().reply(call({}, stream=False), body).chunks == (body,)
 
 
+def test_a_refusal_may_be_streamed():
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    deltas = [{"role": "assistant", "content": ""}, {"refusal": "I"}, {"refusal": " cannot"}]
+    payloads = [msgspec.json.encode(chunk(delta)) for delta in deltas]
+    payloads.append(msgspec.json.encode(chunk({}, "stop")))
+    delivered = [one for payload in payloads for one in decoder.decode([payload])]
+    assert [*delivered, *decoder.decode([b"[DONE]"]), *decoder.flush()] == payloads
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_content_in_parts_outlives_a_repair(stream):
+    parts = [{"type": "text", "text": "Hi"}]
+    if stream:
+        decoder = OpenAIChat().decoder(call({}, stream=True))
+        [said] = decoder.decode([msgspec.json.encode(chunk({"content": parts}, "tool_calls"))])
+        choice = json.loads(said)["choices"][0]
+        assert (choice["delta"], choice["finish_reason"]) == ({"content": parts}, "stop")
+        return
+    body = msgspec.json.encode(whole({"content": parts, "finish_reason": "tool_calls"}))
+    replied = OpenAIChat().reply(call({}, stream=False), body)
+    choice = json.loads(replied.chunks[0])["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (parts, "stop")
+
+
 def test_a_second_finish_reason_is_dropped_and_its_usage_kept():
     decoder = OpenAIChat().decoder(call({}, stream=True))
     chunks = [chunk({"content": "Hi"}), chunk({}, "stop"), chunk({}, "stop")]
@@ -488,3 +584,97 @@ def test_what_is_no_chunk_is_an_error(broken):
     decoder.decode([broken])
     with pytest.raises(UpstreamError, match="not a chat completion chunk"):
         decoder.flush()
+
+
+def test_a_last_chunk_that_is_none_is_an_error():
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    for payload in (*[msgspec.json.encode(chunk({"content": "Hi"}))] * 2, b"{it}", b"[DONE]"):
+        decoder.decode([payload])
+    with pytest.raises(UpstreamError, match="not a chat completion chunk"):
+        decoder.flush()
+
+
+def endless(first, more, *, until=2000):
+    """Feeds the first delta and then the others that ``more`` makes; returns what the stream ends with."""
+    decoder = OpenAIChat().decoder(call({}, stream=True))
+    decoder.decode([msgspec.json.encode(chunk(first))])
+    for number in range(until):
+        decoder.decode([msgspec.json.encode(more(number))])
+        if decoder.done:
+            break
+    with pytest.raises(UpstreamError) as caught:
+        decoder.flush()
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("first", "more", "ends"),
+    [
+        pytest.param(
+            {"content": "<|channel|>commentary to=functions.ls<|message|>{"},
+            lambda _: chunk({"content": "x" * 10_000}),
+            "called a tool with arguments without end",
+            id="a call in the text",
+        ),
+        pytest.param(
+            {"tool_calls": [{**WEATHER, "function": {"name": "ls", "arguments": '{"path":"'}}]},
+            lambda _: chunk(
+                {"tool_calls": [{"index": 0, "function": {"arguments": "x" * 100_000}}]}
+            ),
+            "called a tool with arguments without end",
+            id="a call that seems right",
+        ),
+        pytest.param(
+            {"content": "a <"},
+            lambda _: chunk({"role": "assistant" + " " * 50_000}),
+            "sent too much before it was clear what it says",
+            id="nothing while text is held",
+        ),
+        pytest.param(
+            {},
+            lambda number: chunk({"tool_calls": [{**WEATHER, "index": number}]}),
+            "called tools without end",
+            id="calls",
+        ),
+        pytest.param(
+            {"content": "a"},
+            lambda at: {**chunk({}), "choices": [{"index": at, "delta": {"content": "<"}}]},
+            "sent choices without end",
+            id="choices",
+        ),
+    ],
+)
+def test_no_stream_is_kept_in_memory_without_end(first, more, ends):
+    assert endless(first, more) == ends
+
+
+@pytest.mark.parametrize(
+    ("reply", "by_model"),
+    [
+        ({"calls": [["delete_everything", '{"nothing":"fits"}']]}, True),
+        ({"calls": [["get_weather", '{"city":']]}, True),
+        ({"content": ""}, False),
+    ],
+)
+def test_what_the_model_did_wrong_is_told_from_a_broken_server(reply, by_model):
+    with pytest.raises(UpstreamError) as caught:
+        OpenAIChat().reply(call({}, stream=False), msgspec.json.encode(whole(reply)))
+    assert (caught.value.retryable, caught.value.by_model) == (True, by_model)
+
+
+@pytest.mark.parametrize("second", ['{"path":"b"}', '{"path":"b', "{'path': 'b'}", "{"])
+def test_a_second_object_cut_or_not_leaves_open_which_was_meant(second):
+    text = f'{{"path":"a"}} {second}'
+    with pytest.raises(UpstreamError, match="do not fit"):
+        OpenAIChat().reply(
+            call({}, stream=False), msgspec.json.encode(whole({"calls": [["ls", text]]}))
+        )
+
+
+def test_words_behind_an_object_are_left_out_braces_and_all():
+    reply = {"calls": [["ls", '{"path":"a"} Then {x} and {}.']]}
+    got = answer_whole({"reply": reply})
+    assert (got["calls"], got["repairs"]) == (
+        [["ls", '{"path":"a"}']],
+        ["arguments_mended", "finish_reason"],
+    )

@@ -100,3 +100,11 @@ def test_no_more_conversations_are_kept_than_the_latest():
     sticky.answered(talks[0], "a")
     sticky.answered(talks[2], "c")
     assert [sticky.provider(talk) for talk in talks] == ["a", None, "c"]
+
+
+def test_a_long_prompt_cache_key_is_not_kept():
+    long = "x" * 1_000_000
+    kept = conversation(HELLO, prompt_cache_key=long).key
+    assert kept == conversation(MORE, prompt_cache_key=long).key
+    assert kept != conversation(HELLO, prompt_cache_key=long + "y").key
+    assert len(repr(kept)) < 100

@@ -13,15 +13,16 @@ from weakref import WeakValueDictionary
 
 from trunkline.accounts.keys import hash_key
 from trunkline.errors import InvalidAPIKey, StoreUnavailable
-from trunkline.store import Key
+from trunkline.store import NO_LIMITS, Key, Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose request this is."""
+    """Whose request this is, and what the key may use."""
 
     key_id: str
     account_id: str
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _judge(hash: str, key: Key | None, fresh_until: float) -> _Answer:
         return _Answer(fresh_until, "unknown")
     if key.revoked_at is not None:
         return _Answer(fresh_until, "revoked")
-    caller = Caller(key_id=key.id, account_id=key.account_id)
+    caller = Caller(key_id=key.id, account_id=key.account_id, limits=key.limits)
     if key.expires_at is None:
         return _Answer(fresh_until, caller)
     return _Answer(fresh_until, caller, key.expires_at.timestamp())

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import msgspec
 
 from trunkline import ids
 from trunkline.errors import TrunklineError
-from trunkline.store import Key, Store
+from trunkline.store import NO_LIMITS, Key, Limits, Store
 
 DEFAULT_ACCOUNT = "default"
 _START = "tl_"
@@ -55,7 +58,12 @@ def hash_key(key: str) -> str:
 
 
 def record_of(
-    key: str, *, account_id: str, name: str, expires_at: datetime.datetime | None = None
+    key: str,
+    *,
+    account_id: str,
+    name: str,
+    expires_at: datetime.datetime | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Key:
     """Returns the record to store for a key, made now."""
     return Key(
@@ -66,6 +74,7 @@ def record_of(
         prefix=_shown(key),
         created_at=ids.now(),
         expires_at=expires_at,
+        limits=limits,
     )
 
 
@@ -75,11 +84,12 @@ async def create(
     name: str = "",
     account: str = DEFAULT_ACCOUNT,
     expires_at: datetime.datetime | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> NewKey:
     """Makes a key for the account of that name, which is made as well if there is none."""
     key = new_key()
     owner = await store.accounts.named(account)
-    record = record_of(key, account_id=owner.id, name=name, expires_at=expires_at)
+    record = record_of(key, account_id=owner.id, name=name, expires_at=expires_at, limits=limits)
     await store.keys.add(record)
     return NewKey(key=key, record=record)
 
@@ -90,13 +100,30 @@ async def revoke(store: Store, start: str) -> Key:
     Raises:
         TrunklineError: no key or several start so, or it is revoked already.
     """
-    found = await _find(store, start)
+    found = await find(store, start)
     if not await store.keys.revoke(found.id, found.account_id, ids.now()):
         raise TrunklineError(f"the key '{found.id}' is revoked already")
     return found
 
 
-async def _find(store: Store, start: str) -> Key:
+async def limit(store: Store, start: str, change: Callable[[Limits], Limits]) -> Key:
+    """Changes what the one key may use that is meant as for `revoke`; returns it as it is now.
+
+    Raises:
+        TrunklineError: no key or several start so.
+    """
+    found = await find(store, start)
+    limits = change(found.limits)
+    await store.keys.limit(found.id, found.account_id, limits)
+    return msgspec.structs.replace(found, limits=limits)
+
+
+async def find(store: Store, start: str) -> Key:
+    """Returns the one key whose id or shown beginning starts like this, or that is this.
+
+    Raises:
+        TrunklineError: no key or several start so.
+    """
     if (whole := await store.keys.by_hash(hash_key(start))) is not None:
         return whole
     if len(start) < _SHOWN:

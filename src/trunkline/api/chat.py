@@ -18,12 +18,28 @@ from trunkline.api.metrics import Metrics
 from trunkline.api.pulse import Pulse
 from trunkline.api.receive import ClientGoneError, read_body, until_hangup
 from trunkline.api.send import send_json, send_rest, send_stream
-from trunkline.errors import InvalidRequest, ServerStopping, TrunklineError, UpstreamError
+from trunkline.errors import (
+    InvalidRequest,
+    NoMatchingProvider,
+    ServerStopping,
+    TrunklineError,
+    UpstreamError,
+)
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
 from trunkline.providers.parameters import HELD_BACK_BY, features_of
-from trunkline.routing import LOCAL, NOT_ASKED, Answer, Catalog, Chooser, Plan, Relay, decode_wishes
+from trunkline.routing import (
+    LOCAL,
+    NOT_ASKED,
+    Answer,
+    Catalog,
+    Chooser,
+    Plan,
+    Relay,
+    Wishes,
+    decode_wishes,
+)
 from trunkline.store import Attempt, Request, Requests
 from trunkline.wire import chat, sse
 
@@ -66,13 +82,7 @@ class ChatCompletions:
         request = chat.decode_request(body, lenient=lenient)
         wishes = decode_wishes(request.fields.get("provider"))
         exchange = exchange_of(scope)
-        plan = self._chooser.choose(
-            self._catalog.resolve(request.parameters.model, wishes),
-            request,
-            wishes=wishes,
-            account_id=exchange.caller.account_id,
-            lenient=lenient,
-        )
+        plan = self._plan(exchange, request, wishes, lenient=lenient)
         if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
             request = chat.without_refused(request)
         run = _Run(exchange, request, plan, lenient=lenient)
@@ -93,6 +103,28 @@ class ChatCompletions:
         finally:
             self._settle(run)
 
+    def _plan(
+        self, exchange: Exchange, request: chat.ChatRequest, wishes: Wishes, *, lenient: bool
+    ) -> Plan:
+        """Returns who is to be tried; leaves a receipt of a request for which nobody is left."""
+        caller = exchange.caller
+        try:
+            return self._chooser.choose(
+                self._catalog.resolve(request.parameters.model),
+                request,
+                wishes=wishes,
+                limits=caller.limits,
+                account_id=caller.account_id,
+                lenient=lenient,
+            )
+        except NoMatchingProvider as error:
+            asked = request.parameters.model
+            plan = Plan(asked, asked, None, (), decision=error.decision)
+            run = _Run(exchange, request, plan, lenient=lenient)
+            run.status, run.error_code = error.status, error.code
+            self._settle(run)
+            raise
+
     def _lenient(self, scope: Scope) -> bool:
         wanted: str = self._params
         for name, value in scope["headers"]:
@@ -109,7 +141,7 @@ class ChatCompletions:
         if run.held_back:
             await self._answer_late(run, send)
             return
-        async with self._relay.open(run.plan, run.call()) as answer:
+        async with self._relay.open(run.plan, run.call(), run.given_up) as answer:
             self._committed(run, answer)
             if run.exchange.stream:
                 frames = self._frames(run, answer)
@@ -131,7 +163,7 @@ class ChatCompletions:
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(pulse.beat())
             try:
-                async with self._relay.open(run.plan, run.call()) as answer:
+                async with self._relay.open(run.plan, run.call(), run.given_up) as answer:
                     self._committed(run, answer)
                     await _stopped(beat)
                     frames = self._frames(run, answer)
@@ -255,6 +287,10 @@ class _Run:
         self.attempts = tuple(answer.attempts)
         self.exchange.provider = answer.deployment.provider
         self.exchange.model = answer.deployment.model
+
+    def given_up(self, attempts: Sequence[Attempt]) -> None:
+        """Nobody waits any more for what was tried so far."""
+        self.attempts = tuple(attempts)
 
     def note_reply(self) -> None:
         """Notes what was put right, emulated and left out, which is known once the reply has ended."""

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trunkline.accounts import Keyring
+from trunkline.accounts import Caller, Gate, Keyring
 from trunkline.api.errors import api_error, envelope, headers
 from trunkline.api.exchange import Exchange, attach
 from trunkline.api.metrics import Metrics
@@ -30,9 +30,11 @@ from trunkline.errors import (
 )
 from trunkline.ids import new_id
 from trunkline.log import get_logger
+from trunkline.store import NO_LIMITS
 
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_READING = frozenset({"GET", "HEAD"})
 _CLIENT_GONE = 499
 _RESTART_S = 5.0
 
@@ -60,12 +62,14 @@ class Edge:
         app: ASGIApp,
         *,
         keyring: Keyring,
+        gate: Gate,
         metrics: Metrics,
         hosts: frozenset[str] | None,
         access_log: bool,
     ) -> None:
         self._app = app
         self._keyring = keyring
+        self._gate = gate
         self._metrics = metrics
         self._hosts = hosts
         self._access_log = access_log
@@ -88,10 +92,17 @@ class Edge:
     async def _answer(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         try:
             self._check_host(scope)
-            if scope["path"] not in OPEN_PATHS:
-                exchange.identified = await self._keyring.authenticate(_presented_key(scope))
             scope["app"] = self  # makes the router raise for what it does not know
-            await self._app(scope, receive, send)
+            if scope["path"] in OPEN_PATHS:
+                await self._app(scope, receive, send)
+                return
+            caller = await self._keyring.authenticate(_presented_key(scope))
+            exchange.identified = caller
+            if caller.limits is NO_LIMITS or not _counts(scope, caller):
+                await self._app(scope, receive, send)
+                return
+            with self._gate.entered(caller):
+                await self._app(scope, receive, send)
         except ClientGoneError:
             exchange.status = exchange.status or _CLIENT_GONE
             exchange.error_code = "client_gone"
@@ -125,6 +136,11 @@ class Edge:
             raise HostNotAllowed(
                 f"the Host '{host[:100]}' is not served here; add it to [server] allowed_hosts"
             )
+
+
+def _counts(scope: Scope, caller: Caller) -> bool:
+    """Whether a request is one of those that the key's limits count: what only reads is not."""
+    return caller.limits.counted and scope["method"] not in _READING
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -1,4 +1,4 @@
-"""``trunkline keys``: make, list, show and revoke API keys, also while a server runs."""
+"""``trunkline keys``: make, list, show, limit and revoke API keys, also while a server runs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,36 @@ import asyncio
 import datetime
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from trunkline import ids
 from trunkline.cli.config import ConfigOption, JSONOption
 from trunkline.cli.database import open_configured
+from trunkline.cli.limits import (
+    NONE,
+    ConcurrencyOption,
+    DenyModelsOption,
+    DenyProvidersOption,
+    MaxPriceOption,
+    ModelsOption,
+    ProvidersOption,
+    RateOption,
+    merged,
+    public,
+    told,
+    warn_of_unknown,
+)
 from trunkline.cli.output import print_json, print_table
 from trunkline.errors import TrunklineError
-from trunkline.store import Key
+from trunkline.store import NO_LIMITS, Key
 
-app = typer.Typer(help="Make, list, show and revoke API keys.")
+app = typer.Typer(help="Make, list, show, limit and revoke API keys.")
 
-_COLUMNS = ("id", "account", "name", "begins", "state", "created", "expires")
+_COLUMNS = ("id", "account", "name", "begins", "state", "created", "expires", "limits")
 _SPAN = re.compile(r"([1-9]\d{0,5})([dh])")
 
 
@@ -69,6 +85,12 @@ ExpiryOption = Annotated[
         show_default=False,
     ),
 ]
+KeyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="Id, a unique beginning of it, or a key.", show_default=False
+    ),
+]
 
 
 @app.command("create")
@@ -76,15 +98,28 @@ def create(
     name: Annotated[str, typer.Option("--name", help="What it is for.", show_default=False)] = "",
     account: AccountOption = "default",
     expires: ExpiryOption = None,
+    models: ModelsOption = None,
+    deny_models: DenyModelsOption = None,
+    providers: ProvidersOption = None,
+    deny_providers: DenyProvidersOption = None,
+    max_price: MaxPriceOption = None,
+    concurrency: ConcurrencyOption = None,
+    rate: RateOption = None,
     as_json: JSONOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Makes a key and prints it, this once."""
     from trunkline import accounts
 
+    changes = merged(models, deny_models, providers, deny_providers, max_price, concurrency, rate)
+    limits = msgspec.structs.replace(NO_LIMITS, **changes)
+    warn_of_unknown(limits, config)
+
     async def run() -> accounts.NewKey:
         async with open_configured(config) as store:
-            return await accounts.create(store, name=name, account=account, expires_at=expires)
+            return await accounts.create(
+                store, name=name, account=account, expires_at=expires, limits=limits
+            )
 
     made = asyncio.run(run())
     if as_json:
@@ -116,8 +151,30 @@ def ls(
 
 
 @app.command("show")
-def show() -> None:
+def show(
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="Tells of that key instead: an id, a unique beginning of it, or a key.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JSONOption = False,
+    config: ConfigOption = None,
+) -> None:
     """Prints the first key of this installation, and nothing else."""
+    if key is not None:
+        _tell(*_found(key, config), as_json=as_json)
+        return
+    first = _first_key()
+    if as_json:
+        print_json({"key": first})
+    else:
+        typer.echo(first)
+
+
+def _first_key() -> str:
     from trunkline import config
 
     home = config.home(os.environ)
@@ -126,17 +183,66 @@ def show() -> None:
         raise TrunklineError(
             f"no first key in '{home}'; 'trunkline serve' makes it, 'trunkline keys create' another"
         )
-    typer.echo(key)
+    return key
+
+
+def _found(start: str, config: Path | None) -> tuple[Key, str]:
+    """Returns the key that is meant, and its account's name."""
+    from trunkline import accounts
+
+    async def run() -> tuple[Key, str]:
+        async with open_configured(config) as store:
+            found = await accounts.find(store, start)
+            return found, _names(await store.accounts.all_accounts(), None)[found.account_id]
+
+    return asyncio.run(run())
+
+
+def _tell(key: Key, account: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_public(key, account))
+        return
+    shown = _public(key, account)
+    facts = dict(zip(_COLUMNS[:-1], _row(shown), strict=False))
+    for name, value in {**facts, **told(shown["limits"])}.items():
+        typer.echo(f"{name:<14} {value}")
+
+
+@app.command("limit")
+def limit(
+    key: KeyArgument,
+    models: ModelsOption = None,
+    deny_models: DenyModelsOption = None,
+    providers: ProvidersOption = None,
+    deny_providers: DenyProvidersOption = None,
+    max_price: MaxPriceOption = None,
+    concurrency: ConcurrencyOption = None,
+    rate: RateOption = None,
+    as_json: JSONOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Changes what a key may use, option by option; running servers heed it within a second."""
+    from trunkline import accounts
+
+    changes = merged(models, deny_models, providers, deny_providers, max_price, concurrency, rate)
+    if not changes:
+        raise typer.BadParameter(f"give what to change, such as '--rate 60/min' or '--rate {NONE}'")
+
+    async def run() -> tuple[Key, str]:
+        async with open_configured(config) as store:
+            changed = await accounts.limit(
+                store, key, lambda limits: msgspec.structs.replace(limits, **changes)
+            )
+            return changed, _names(await store.accounts.all_accounts(), None)[changed.account_id]
+
+    changed, account = asyncio.run(run())
+    warn_of_unknown(changed.limits, config)
+    _tell(changed, account, as_json=as_json)
 
 
 @app.command("revoke")
 def revoke(
-    key: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID", help="Id, a unique beginning of it, or a key.", show_default=False
-        ),
-    ],
+    key: KeyArgument,
     config: ConfigOption = None,
 ) -> None:
     """Ends a key for good; running servers refuse it within a second."""
@@ -167,6 +273,7 @@ def _public(key: Key, account: str) -> dict[str, Any]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "limits": public(key.limits),
     }
 
 
@@ -180,7 +287,9 @@ def _state(key: Key) -> str:
 
 def _row(key: dict[str, Any]) -> tuple[str, ...]:
     times = (_minute(key["created_at"]), _minute(key["expires_at"]))
-    return (key["id"], key["account"], key["name"], f"{key['prefix']}…", key["state"], *times)
+    limits = " ".join(f"{name}={value}" for name, value in told(key["limits"]).items())
+    begins = f"{key['prefix']}…"
+    return (key["id"], key["account"], key["name"], begins, key["state"], *times, limits or "none")
 
 
 def _minute(at: datetime.datetime | None) -> str:

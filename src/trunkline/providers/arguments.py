@@ -25,6 +25,7 @@ _TOKEN = re.compile(
     r"|(?P<mark>[{}\[\]:,])|(?P<space>\s+)",
     re.DOTALL,
 )
+_OBJECT = re.compile(r"\{\s*(?:[\"'}]|$)")  # the beginning of one, cut off perhaps
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _FENCE = "```"
 
@@ -240,8 +241,8 @@ def _object_at_the_start(text: str) -> Iterator[str]:
     spelled = _spelled_out(text)
     if spelled is not None:
         found, rest = spelled
-        first, other = parsed(found), _first_object(rest)
-        if first is not None and (other is None or other == first):
+        first = parsed(found)
+        if first is not None and _says_no_more(rest, first):
             yield found
         return
     value = _literal(text)
@@ -257,10 +258,13 @@ def _first_value(text: str) -> str | None:
     return text[:end]
 
 
-def _first_object(text: str) -> dict[str, Any] | None:
-    at = text.find("{")
-    found = _first_value(text[at:]) if at >= 0 else None
-    return None if found is None else parsed(found) or None
+def _says_no_more(text: str, first: Mapping[str, Any]) -> bool:
+    """Whether no other object follows in the text: an empty one, or the first once more, is none."""
+    other = _OBJECT.search(text)
+    if other is None:
+        return True
+    found = _first_value(text[other.start() :])
+    return found is not None and parsed(found) in ({}, first)
 
 
 def _spelled_out(text: str) -> tuple[str, str] | None:

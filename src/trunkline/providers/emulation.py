@@ -166,7 +166,7 @@ class _Asking:
             checked = self._checked(document)
         except NotAsAsked as problem:
             raise UpstreamError(
-                f"{problem.outcome}, also when asked again", retryable=True, blameless=True
+                f"{problem.outcome}, also when asked again", retryable=True, by_model=True
             ) from problem
         self._emulations.add(_ASKED_AGAIN)
         return checked

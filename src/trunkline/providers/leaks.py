@@ -32,6 +32,8 @@ _NEXT_TURN = re.compile(r"assistant(?=analysis|commentary|final|to=functions\.| 
 _NEXT_TURNS = (*_TURNS, "assistantto=functions.", "assistant to=functions.")
 _TO = (" to=", "to=")
 _CALLEE = re.compile(r"\s*to=(?P<name>[^\s{\[<]*)(?P<rest>[^{\[]*)(?=[{\[])")
+_CODE = re.compile(r"`+|\n|[^`\n]+")
+_FENCE = 3  # backticks, at the least
 _NO_BODY = re.compile(r"\s*to=(?P<name>[^\s{\[<]*)\s*(?:(?:json|code|text)\b\s*)?")
 
 
@@ -71,6 +73,11 @@ class ReasoningText:
         return not self.reading and bool(self._plain.held)
 
     @property
+    def attentive(self) -> bool:
+        """Whether all that follows must be seen, though nothing in it may be a leak."""
+        return self._plain.code.open
+
+    @property
     def leak(self) -> Leak | None:
         return Leak.REASONING_MARKERS if self.reading else None
 
@@ -78,6 +85,13 @@ class ReasoningText:
         if self._reader is not None:
             return self._reader.feed(text)
         deltas = self._plain.feed(text)
+        return deltas if self._plain.leak is None else [*deltas, *self._read_on()]
+
+    def interrupted(self) -> list[Delta]:
+        """Something else follows: what is held back is the beginning of nothing."""
+        if not self.held:
+            return []
+        deltas = self._plain.close()
         return deltas if self._plain.leak is None else [*deltas, *self._read_on()]
 
     def close(self) -> list[Delta]:
@@ -95,14 +109,21 @@ class ContentText:
     """The content of one answer.
 
     ``tools`` are the names of what may be called. ``quoted`` tells whether the conversation spells
-    markers itself: then they are only a leak where the content begins with one. Both are asked when
-    they are needed.
+    markers itself: then they are only a leak where the content begins with one. ``tagged`` tells
+    whether it spells the tag of reasoning: then the answer was asked to. All are asked when they are
+    needed.
     """
 
-    def __init__(self, *, tools: Callable[[], Collection[str]], quoted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        tools: Callable[[], Collection[str]],
+        quoted: Callable[[], bool],
+        tagged: Callable[[], bool],
+    ) -> None:
         self.leak: Leak | None = None
         self._tools = tools
-        self._quoted = quoted
+        self._tagged = tagged
         self._head: str | None = ""  # until it is known how the text begins
         self._plain = _Plain(Content, quoted=quoted)
         self._reader: _Reader | None = None
@@ -123,6 +144,11 @@ class ContentText:
         """Whether text is held back that may still be no leak."""
         return not self.reading and bool(self._plain.held if self._head is None else self._head)
 
+    @property
+    def attentive(self) -> bool:
+        """Whether all that follows must be seen, though nothing in it may be a leak."""
+        return self._plain.code.open
+
     def feed(self, text: str) -> list[Delta]:
         if self._tag is not None:
             return self._feed_tag(text)
@@ -131,6 +157,19 @@ class ContentText:
         if self._head is not None:
             return self._begin(self._head + text)
         return self._feed_plain(text)
+
+    def interrupted(self) -> list[Delta]:
+        """Something else follows: what is held back is the beginning of nothing."""
+        if not self.held:
+            return []
+        if self._head is None:
+            deltas = self._plain.close()
+            return deltas if self._plain.leak is None else [*deltas, *self._read_on()]
+        text, self._head = self._head, None
+        if text.isspace():  # an answer may still begin
+            self._head = ""
+            return [Content(text)]
+        return self._open(_opening(text, ended=True), text)
 
     def close(self) -> list[Delta]:
         if self._tag is not None:
@@ -162,7 +201,7 @@ class ContentText:
             case _Opening.BARE:
                 self.leak, self._reader = Leak.BARE_CHANNELS, _Bare(self._tools())
                 return self._reader.feed(text.lstrip())
-            case _Opening.TAGGED:
+            case _Opening.TAGGED if not self._tagged():
                 self.leak, self._tag = Leak.INLINE_REASONING, _Tag()
                 return self._feed_tag(text.lstrip().removeprefix(_OPEN_TAG))
         return self._feed_plain(text)
@@ -233,10 +272,50 @@ def _after_channel(head: str) -> bool | None:
     return rest[0].isalnum() or rest[0] in '"“{['
 
 
+class _Code:
+    """Whether a text that is read from its beginning stands within code, as Markdown marks it."""
+
+    def __init__(self) -> None:
+        self._fence = 0  # the backticks that opened lines of code
+        self._span = 0  # the backticks that opened code within a line
+        self._run = 0  # of backticks at the end
+
+    @property
+    def open(self) -> bool:
+        """Whether what comes next may change it, whatever it is."""
+        return bool(self._span or self._run)
+
+    def read(self, text: str) -> None:
+        if not self.open and "`" not in text:
+            return
+        for part in _CODE.findall(text):
+            if part[0] == "`":
+                self._run += len(part)
+                continue
+            self._end_run()
+            if part == "\n":
+                self._span = 0
+
+    def within(self) -> bool:
+        """Whether the character that comes next, no backtick, stands within code."""
+        self._end_run()
+        return self._fence > 0 or self._span > 0
+
+    def _end_run(self) -> None:
+        run, self._run = self._run, 0
+        if self._fence:
+            self._fence = 0 if run >= self._fence else self._fence
+        elif run >= _FENCE:
+            self._fence, self._span = run, 0
+        elif run:
+            self._span = 0 if run == self._span else self._span or run
+
+
 class _Plain:
-    """Text of one kind in which markers may turn up.
+    """Text of one kind in which markers may turn up. Within code they are quoted.
 
     Attributes:
+        code: whether the text so far ends within code.
         begun: whether there was any text before a leak.
         held: the end of the text so far, if it may be the beginning of a leak.
         leak: the text from the first marker on that is one.
@@ -246,6 +325,7 @@ class _Plain:
         self.begun = False
         self.held = ""
         self.leak: str | None = None
+        self.code = _Code()
         self._kind = kind
         self._quoted = quoted
 
@@ -263,16 +343,24 @@ class _Plain:
 
     def _find(self, text: str, *, ended: bool) -> int:
         """Returns where the first leak stands, or what may become one, or the text's length."""
-        at = text.find("<")
-        while at >= 0 and not (text.startswith("<|", at) and self._quoted()):
-            match _is_leak(text[at : at + _WINDOW], ended=ended):
+        read_to, at = 0, text.find("<")
+        while at >= 0:
+            self.code.read(text[read_to:at])
+            read_to = at
+            match self._is_leak(text[at : at + _WINDOW], ended=ended):
                 case True:
                     self.leak = text[at:]
                     return at
                 case None:
                     return at
             at = text.find("<", at + 1)
+        self.code.read(text[read_to:])
         return len(text)
+
+    def _is_leak(self, text: str, *, ended: bool) -> bool | None:
+        if self.code.within() or (text.startswith("<|") and self._quoted()):
+            return False
+        return _is_leak(text, ended=ended)
 
 
 def _is_leak(text: str, *, ended: bool) -> bool | None:

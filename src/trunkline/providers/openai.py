@@ -39,7 +39,7 @@ _FAILED_GENERATION = frozenset({"failed_generation"})
 
 # A delta of nothing but reasoning. No string can spell it: the quotes in one are escaped.
 _BARE_REASONING = re.compile(rb'"delta":\{"reasoning(?:_content)?":("[^"\\]*+(?:\\.[^"\\]*+)*+")\}')
-_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
 
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -47,7 +47,8 @@ _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.encode
 _decode_any = msgspec.json.Decoder().decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]] | None).decode
+_decode_delta = msgspec.json.Decoder(dict[str, Raw] | None).decode
 
 
 class OpenAIChat:
@@ -98,7 +99,7 @@ class OpenAIChat:
         try:
             completion = _decode_object(body)
             _raise_if_error(completion, key=self._key)
-            choices = _decode_objects(completion.get("choices", b"[]"))
+            choices = _decode_objects(completion.get("choices", b"[]")) or []
             named = None
             if b'"reasoning' in body:
                 named = _renamed(completion, choices, "message", self._fields(call))
@@ -221,7 +222,7 @@ class ChatDecoder:
         rest: Sequence[bytes] = ()
         if self._repair is not None:
             last = self._recent[-1] if self._recent else None
-            rest = self._repair.flush(last, finished=finished)
+            rest = self._end_of(self._repair, last, finished=finished)
             if not self._committed:
                 rest = self._until_commit([*rest])
         if not self._committed:
@@ -254,6 +255,12 @@ class ChatDecoder:
             self._fail(_not_a_chunk())
         return out
 
+    def _end_of(self, repair: StreamRepair, last: bytes | None, *, finished: bool) -> list[bytes]:
+        try:
+            return repair.flush(last, finished=finished)
+        except _NOT_JSON as error:
+            raise _not_a_chunk() from error
+
     def _named(self, payload: bytes) -> bytes:
         """Gives reasoning its wanted names; where a delta holds nothing else, without decoding."""
         bare = _BARE_REASONING.search(payload)
@@ -266,7 +273,7 @@ class ChatDecoder:
         try:
             chunk = _decode_object(payload)
             _raise_if_error(chunk, key=self._key)
-            choices = _decode_objects(chunk.get("choices", b"[]"))
+            choices = _decode_objects(chunk.get("choices", b"[]")) or []
             return _renamed(chunk, choices, "delta", self._reasoning_fields) or payload
         except _NOT_JSON as error:
             raise _not_a_chunk() from error
@@ -310,11 +317,11 @@ def _recovered(call: Call, body: bytes) -> list[bytes] | None:
 
 def _commits(chunk: bytes) -> bool:
     try:
-        choices = _decode_objects(_decode_object(chunk).get("choices", b"[]"))
-        deltas = [_decode_object(choice.get("delta", b"{}")) for choice in choices]
+        choices = _decode_objects(_decode_object(chunk).get("choices", b"[]")) or []
+        deltas = [_decode_delta(choice.get("delta", b"null")) or {} for choice in choices]
     except _NOT_JSON as error:
         raise _not_a_chunk() from error
-    return any(bytes(choice.get("finish_reason", b"null")) != b"null" for choice in choices) or any(
+    return any(bytes(c.get("finish_reason", b"null")) not in _EMPTY for c in choices) or any(
         name != "role" and bytes(value) not in _EMPTY
         for delta in deltas
         for name, value in delta.items()
@@ -345,8 +352,8 @@ def _renamed(
     changed = False
     for choice in choices:
         if holder in choice:
-            inner = _decode_object(choice[holder])
-            if _rename(inner, fields):
+            inner = _decode_delta(choice[holder])
+            if inner and _rename(inner, fields):
                 choice[holder] = Raw(_encode(inner))
                 changed = True
     if not changed:

@@ -40,7 +40,13 @@ NAMES = frozenset(
 """Every repair, as metrics and receipts call it."""
 
 _GPT_OSS = re.compile(r"gpt[-_. ]?oss", re.IGNORECASE)
+_MARKER = re.compile(rb"(?:<|u003[cC])\|")
+_TAG = re.compile(rb"(?:<|u003[cC])reasoning")
 _MAX_ARGUMENTS = 1024 * 1024  # characters of a call that has to be complete before it is passed on
+_MAX_PASSED_ARGUMENTS = 16 * 1024 * 1024  # characters of any other: all of it is checked in the end
+_MAX_HELD_BYTES = 16 * 1024 * 1024
+_MAX_CALLS = 512  # of one choice
+_MAX_CHOICES = 128  # as many as can be asked for
 _REASONING = ("reasoning", "reasoning_content")
 _FINISH_REASONS = frozenset({"stop", "length", "content_filter"})
 _CUT_OFF = frozenset({"length", "content_filter"})
@@ -49,7 +55,8 @@ _LEFT_BY_TEMPLATE = ("choices", "usage")
 _encode = msgspec.json.encode
 _decode_any = msgspec.json.Decoder().decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_decode_objects = msgspec.json.Decoder(list[dict[str, Raw]] | None).decode
+_decode_delta = msgspec.json.Decoder(dict[str, Raw] | None).decode
 
 
 def is_gpt_oss(model: str) -> bool:
@@ -104,7 +111,7 @@ class StreamRepair:
 
     def passes(self, read: bytes) -> bool:
         """Whether the chunks of one read may pass unseen: a few searches, nothing is decoded."""
-        if not self._passing or b"<" in read or b"u003" in read:
+        if not self._passing or b"<" in read or b"`" in read or b"u003" in read:
             return False
         if b"tool_calls" in read or b'finish_reason":"' in read:
             return False
@@ -113,7 +120,7 @@ class StreamRepair:
     def feed(self, chunk: bytes) -> list[bytes]:
         """Returns what has become certain; msgspec's errors and UnicodeDecodeError mean no chunk."""
         fields = _decode_object(chunk)
-        choices = _decode_objects(fields.get("choices", b"[]"))
+        choices = _decode_objects(fields.get("choices", b"[]")) or []
         if len(choices) == 1:
             out = self._feed_choice(chunk, fields, choices[0])
         elif choices:
@@ -150,6 +157,8 @@ class StreamRepair:
 
     def _choice(self, index: int) -> _StreamedChoice:
         if index not in self._choices:
+            if len(self._choices) == _MAX_CHOICES:
+                raise _broken("sent choices without end")
             self._choices[index] = _StreamedChoice(
                 index, self._request, self.repairs, reasoning_names=self._names
             )
@@ -162,12 +171,13 @@ class StreamRepair:
         )
         # The searches know one way of writing JSON only.
         self._spaced = self._spaced or b'"choices": ' in chunk
-        self._passing = not self._spaced and (self._calm or self.waiting)
+        attentive = any(choice.attentive for choice in self._choices.values())
+        self._passing = not (self._spaced or attentive) and (self._calm or self.waiting)
 
 
 def _without_content(read: bytes) -> bool:
     nothing = read.count(b'"content":""') + read.count(b'"content":null')
-    return nothing == read.count(b'"content"')
+    return nothing == read.count(b'"content"') and b'"refusal":"' not in read
 
 
 def repair_reply(
@@ -266,12 +276,18 @@ class _Asked:
 
     @cached_property
     def _quotes_markers(self) -> bool:
-        messages = bytes(self._body.get("messages") or b"")
-        return b"<|" in messages or b"u003c|" in messages
+        return self._spells(_MARKER)
 
     def quotes_markers(self) -> bool:
         """Whether the conversation itself spells markers."""
         return self._quotes_markers
+
+    def asks_for_tags(self) -> bool:
+        """Whether the conversation itself spells the tag of reasoning."""
+        return self._spells(_TAG)
+
+    def _spells(self, pattern: re.Pattern[bytes]) -> bool:
+        return pattern.search(self._body.get("messages") or b"") is not None
 
     def tools(self) -> Collection[str]:
         """The names of the declared functions."""
@@ -312,14 +328,13 @@ class _Call:
         self.known = known
         self.watch = args.Watch()
         self._text: list[str] = []
+        self._unsent = ""  # while it may still be sent before the end
         self._length = 0
         self._sent = 0
 
     @property
     def text(self) -> str:
-        if len(self._text) > 1:
-            self._text = ["".join(self._text)]
-        return self._text[0] if self._text else ""
+        return "".join(self._text)
 
     @property
     def held(self) -> bool:
@@ -329,18 +344,20 @@ class _Call:
         """Returns the arguments that may be passed on."""
         self._text.append(text)
         self._length += len(text)
-        if self._length > _MAX_ARGUMENTS and self.held:
-            raise _broken("called a tool with arguments without end")
-        before = self._length - len(text)
-        self.watch.feed(text)
-        if not self.known or self.watch.safe <= self._sent:
+        if self._length > (_MAX_ARGUMENTS if self.held else _MAX_PASSED_ARGUMENTS):
+            raise _mistaken("called a tool with arguments without end")
+        if not self.known or self.watch.trouble:
             return ""
-        at, self._sent = self._sent, self.watch.safe
-        return text[: self._sent - before] if at == before else self.text[at : self._sent]
+        self.watch.feed(text)
+        unsent, safe = self._unsent + text, self.watch.safe - self._sent
+        self._unsent = unsent[safe:]
+        self._sent = self.watch.safe
+        return unsent[:safe]
 
     def rest(self, whole: str) -> str | None:
         """Returns what of the whole arguments has not been passed on; None if something else was."""
-        rest = whole[self._sent :] if whole.startswith(self.text[: self._sent]) else None
+        passed = self.text[: self._sent]
+        rest = whole[self._sent :] if whole.startswith(passed) else None
         self._sent = self._length
         return rest
 
@@ -353,13 +370,16 @@ class _Choice:
         self._request = request
         self._repairs = repairs
         self._sole = sole
-        self._content = ContentText(tools=request.tools, quoted=request.quotes_markers)
+        self._content = ContentText(
+            tools=request.tools, quoted=request.quotes_markers, tagged=request.asks_for_tags
+        )
         self._reasoning = ReasoningText(tools=request.tools, quoted=request.quotes_markers)
         self.answered = False  # by something that is no reasoning
         self._calls = 0
         self._native: dict[int, _Call] = {}
         self._arriving: list[_Call] = []
         self._leaked: tuple[str, list[str]] | None = None  # a call that was left in the text
+        self._leaked_length = 0
         self._reason: str | None = None
 
     @property
@@ -371,6 +391,11 @@ class _Choice:
     def reading(self) -> bool:
         """Whether what comes out is no longer what goes in."""
         return self._content.reading or self._reasoning.reading
+
+    @property
+    def attentive(self) -> bool:
+        """Whether what follows has to be seen, whatever it is."""
+        return self._content.attentive or self._reasoning.attentive
 
     @property
     def waiting(self) -> bool:
@@ -390,10 +415,14 @@ class _Choice:
         for piece in pieces:
             match piece:
                 case Reasoning(text):
+                    out += self._said(self._content.interrupted())
                     out += self._said(self._reasoning.feed(text))
                 case Content(text):
+                    out += self._said(self._reasoning.interrupted())
                     out += self._said(self._content.feed(text))
                 case NativeCall():
+                    out += self._said(self._reasoning.interrupted())
+                    out += self._said(self._content.interrupted())
                     out += self._begin_call(piece)
                 case Arguments(index, text):
                     call = self._native[index]
@@ -442,10 +471,13 @@ class _Choice:
             match delta:
                 case CallStart(_, name):
                     out += self._end_leaked_call()
-                    self._leaked = (name, [])
+                    self._leaked, self._leaked_length = (name, []), 0
                 case Arguments(_, text):
                     assert self._leaked is not None
                     self._leaked[1].append(text)
+                    self._leaked_length += len(text)
+                    if self._leaked_length > _MAX_ARGUMENTS:
+                        raise _mistaken("called a tool with arguments without end")
                 case Content(text):
                     out += [*self._end_leaked_call(), delta]
                     self.answered = self.answered or not text.isspace()
@@ -462,14 +494,19 @@ class _Choice:
         whole = self._whole(text, tool)
         if whole != text:
             self._repairs.add("arguments_mended")
-        self._calls += 1
-        index = self._calls - 1
+        index = self._next_call()
         return [NativeCall(index, new_id("call"), tool), Arguments(index, whole)]
+
+    def _next_call(self) -> int:
+        if self._calls == _MAX_CALLS:
+            raise _mistaken("called tools without end")
+        self._calls += 1
+        return self._calls - 1
 
     def _tool_by_arguments(self, text: str) -> str:
         tool = self._request.tool_by_arguments(text)
         if tool is None:
-            raise _broken("called a tool that was not offered")
+            raise _mistaken("called a tool that was not offered")
         self._repairs.add("tool_found_by_arguments")
         return tool
 
@@ -482,7 +519,7 @@ class _Choice:
         watch.feed(text)
         if self._reason in _CUT_OFF and not watch.trouble:
             return text
-        raise _broken("called a tool with arguments that do not fit it")
+        raise _mistaken("called a tool with arguments that do not fit it")
 
     # ------------------------------------------------------------------ calls sent as such
 
@@ -491,7 +528,7 @@ class _Choice:
         if name is None and not self._request.closed:
             name = piece.name.partition("<|")[0].strip() or None
         call = _Call(
-            self._calls,
+            self._next_call(),
             identifier=piece.id or new_id("call"),
             name=name or piece.name,
             known=name is not None,
@@ -500,7 +537,6 @@ class _Choice:
             self._repairs.add("tool_call_id")
         if name is not None and name != piece.name:
             self._repairs.add("tool_name_cut")
-        self._calls += 1
         self._native[piece.index] = call
         self._arriving.append(call)
         return [NativeCall(call.index, call.id, call.name)] if call.known else []
@@ -516,7 +552,7 @@ class _Choice:
         whole = text if args.parsed(text) is not None else self._whole(text, call.name)
         rest = call.rest(whole)
         if rest is None:
-            raise _broken("called a tool with arguments that are not JSON")
+            raise _mistaken("called a tool with arguments that are not JSON")
         if whole != text:
             self._repairs.add("arguments_mended")
         return [*out, Arguments(call.index, rest)] if rest else out
@@ -539,10 +575,15 @@ class _StreamedChoice:
         self._pieces = _Pieces()
         self._choice = _Choice(request, repairs, sole=request.sole)
         self._queue: list[bytes] = []
+        self._queued_bytes = 0
         self._before: list[Piece] = []
         self._after: list[Piece] = []
         self._others: dict[str, Raw] = {}  # fields of deltas that are no business of ours
         self._usage: Raw | None = None
+
+    @property
+    def attentive(self) -> bool:
+        return self._choice.attentive
 
     @property
     def waiting(self) -> bool:
@@ -553,13 +594,13 @@ class _StreamedChoice:
         return self._choice.calm and not self._queue
 
     def feed(self, chunk: bytes, fields: dict[str, Raw], choice: dict[str, Raw]) -> list[bytes]:
-        delta = _decode_object(choice.get("delta", b"{}"))
+        delta = _decode_delta(choice.get("delta", b"null")) or {}
         pieces = list(self._pieces.of(delta, choice))
         if self._choice.finished:
             return self._after_the_end(chunk, fields, pieces)
         self._queue.append(chunk)
         self._usage = fields.get("usage", self._usage)
-        self._others.update({k: v for k, v in delta.items() if k not in _OURS})
+        self._others.update(_not_ours(delta))
         self._choice.answered = self._choice.answered or _answers_otherwise(delta)
         self._before += pieces
         self._after += self._choice.feed(pieces)
@@ -568,7 +609,12 @@ class _StreamedChoice:
             self._after += self._choice.finish()
         if ended or not self._choice.held:
             return self._release(fields)
-        return self._rewritten(fields) if self._choice.reading else []
+        if self._choice.reading:
+            return self._rewritten(fields)
+        self._queued_bytes += len(chunk)
+        if self._queued_bytes > _MAX_HELD_BYTES:
+            raise _broken("sent too much before it was clear what it says")
+        return []
 
     def flush(self, fields: dict[str, Raw], *, finished: bool) -> list[bytes]:
         if self._choice.finished:
@@ -595,6 +641,7 @@ class _StreamedChoice:
         return out
 
     def _forget(self) -> None:
+        self._queued_bytes = 0
         self._before, self._after, self._others, self._usage = [], [], {}, None
 
     def _after_the_end(
@@ -612,6 +659,15 @@ class _StreamedChoice:
 # ---------------------------------------------------------------------------- deltas and messages
 
 _OURS = frozenset({"content", "tool_calls", *_REASONING})
+
+
+def _not_ours(holder: Mapping[str, Raw]) -> dict[str, Raw]:
+    """Returns what is passed on as it is; content in parts is no text of ours either."""
+    return {
+        name: raw
+        for name, raw in holder.items()
+        if name not in _OURS or (name == "content" and bytes(raw).startswith(b"["))
+    }
 
 
 class _Pieces:
@@ -752,8 +808,9 @@ def _message(
     message: Mapping[str, Raw], pieces: Sequence[Piece], reasoning_names: Sequence[str]
 ) -> dict[str, Any]:
     """Writes pieces as the message that they make together."""
-    out: dict[str, Any] = {name: raw for name, raw in message.items() if name not in _OURS}
-    out["content"] = "".join(p.text for p in pieces if isinstance(p, Content)) or None
+    out: dict[str, Any] = {"content": None, **_not_ours(message)}
+    if content := "".join(p.text for p in pieces if isinstance(p, Content)):
+        out["content"] = content
     if reasoning := "".join(p.text for p in pieces if isinstance(p, Reasoning)):
         out.update(dict.fromkeys(reasoning_names, reasoning))
     arguments: dict[int, str] = {}
@@ -827,3 +884,7 @@ def _found(tool: str | None, arguments: str, request: _Asked) -> _Found | None:
 
 def _broken(what: str) -> UpstreamError:
     return UpstreamError(what, retryable=True)
+
+
+def _mistaken(what: str) -> UpstreamError:
+    return UpstreamError(what, retryable=True, by_model=True)

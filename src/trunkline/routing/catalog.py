@@ -10,14 +10,14 @@ import msgspec
 
 from trunkline.accounts.pricing import Price
 from trunkline.config import ModelSettings, ProviderSettings, Quirks, Settings, known, lacks_key
-from trunkline.errors import InvalidRequest, ModelNotFound
+from trunkline.errors import InvalidRequest, ModelNotFound, NoMatchingProvider
 from trunkline.ids import now
 from trunkline.providers.parameters import engine_support, support_of
 from trunkline.routing import policy
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment
-from trunkline.routing.policy import POLICIES, Policy, Wishes
+from trunkline.routing.policy import POLICIES, Policy
 from trunkline.routing.sticky import Conversation
-from trunkline.store import Decision
+from trunkline.store import Candidate, Decision
 
 WELL_KNOWN = frozenset([*known.providers(), *known.routes()])
 """Providers that a suffix may name although the configuration does not."""
@@ -81,12 +81,11 @@ class Catalog:
         """Returns each public model with the deployments that offer it."""
         return self._by_model
 
-    def resolve(self, name: str, wishes: Wishes | None = None) -> Plan:
+    def resolve(self, name: str) -> Plan:
         """Returns what a model's name with an optional ``:policy`` or ``:provider`` lets choose from.
 
-        Of the ``wishes`` only those count that name what would not be asked otherwise.
-        Raises ModelNotFound with the closest names, or InvalidRequest if the provider it names
-        cannot be asked (``provider_not_configured``) or nobody is left (``no_matching_provider``).
+        Raises ModelNotFound with the closest names, InvalidRequest if the provider it names cannot
+        be asked (``provider_not_configured``), or NoMatchingProvider if nobody is left.
         """
         if not name.isprintable():
             raise self._unknown(name)
@@ -98,20 +97,17 @@ class Catalog:
         offers = self._by_model.get(model)
         if offers is None:
             raise self._unknown(model)
-        chosen = self._chosen(model, suffix, offers, wishes)
+        chosen = self._chosen(model, suffix, offers)
         if not chosen:
             raise _nobody_left(model, suffix, offers)
         return Plan(name, model, suffix, tuple(chosen))
 
     def _chosen(
-        self, model: str, suffix: str | None, offers: Sequence[Deployment], wishes: Wishes | None
+        self, model: str, suffix: str | None, offers: Sequence[Deployment]
     ) -> Sequence[Deployment]:
         if suffix in self._through:
             return [d for d in self._through[suffix] if d.model == model]
-        if suffix is None or suffix in self._policies:
-            offers = _current(model, offers, wishes)
-        named = suffix == LOCAL or (wishes is not None and wishes.asks_for(LOCAL))
-        return self._policy(suffix)(offers if named else _without_reserve(offers))
+        return self._policy(suffix)(offers)
 
     def _split(self, name: str) -> tuple[str, str | None]:
         """Splits at the last colon if a policy or a known provider follows; else it is the id's."""
@@ -266,38 +262,20 @@ def _price(offer: ModelSettings) -> Price | None:
     return Price(input=offer.input, output=offer.output, cached_input=offer.cached_input)
 
 
-def _current(
-    model: str, offers: Sequence[Deployment], wishes: Wishes | None
-) -> Sequence[Deployment]:
-    """Leaves out what is deprecated, unless the request names its provider."""
-    left = [
-        offer
-        for offer in offers
-        if not offer.deprecated or (wishes is not None and wishes.asks_for(offer.provider))
-    ]
-    if not left:
-        pins = _either([f"{_shortened(model)}:{offer.provider}" for offer in offers])
-        raise InvalidRequest(
-            f"'{_shortened(model)}' is deprecated wherever it is offered; it can still be asked for as {pins}",
-            code="no_matching_provider",
-            param="model",
-        )
-    return left
-
-
-def _without_reserve(offers: Sequence[Deployment]) -> Sequence[Deployment]:
-    """Leaves out what nobody asked for: who pulled weights did not ask for failover to a slow CPU."""
-    return [offer for offer in offers if not offer.reserve] or offers
-
-
-def _nobody_left(model: str, suffix: str | None, offers: Sequence[Deployment]) -> InvalidRequest:
+def _nobody_left(
+    model: str, suffix: str | None, offers: Sequence[Deployment]
+) -> NoMatchingProvider:
     providers = ", ".join(offer.provider for offer in offers)
     what = "no local deployment" if suffix == LOCAL else f"provider '{suffix}' does not offer"
     verb = " offers" if suffix == LOCAL else ""
-    return InvalidRequest(
+    why = "not local" if suffix == LOCAL else f"not '{suffix}'"
+    candidates = [Candidate(provider=offer.provider, removed=why) for offer in offers]
+    return NoMatchingProvider(
         f"{what}{verb} '{_shortened(model)}'; it is offered by {providers}",
-        code="no_matching_provider",
         param="model",
+        decision=Decision(
+            policy=LOCAL if suffix == LOCAL else "pinned", candidates=tuple(candidates)
+        ),
     )
 
 

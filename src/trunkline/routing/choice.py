@@ -11,16 +11,17 @@ from typing import Any, Literal
 
 import msgspec
 
-from trunkline.errors import InvalidRequest
+from trunkline.accounts.limits import objection
+from trunkline.errors import NoMatchingProvider
 from trunkline.providers.parameters import FEATURES
 from trunkline.routing import policy
 from trunkline.routing.catalog import Plan
-from trunkline.routing.deployment import Deployment
+from trunkline.routing.deployment import LOCAL, Deployment
 from trunkline.routing.health import Condition, DeploymentHealth
 from trunkline.routing.needs import needs_of
 from trunkline.routing.policy import NO_WISHES, Wishes
 from trunkline.routing.sticky import Sticky, conversation_of
-from trunkline.store import Candidate, Decision
+from trunkline.store import NO_LIMITS, Candidate, Decision, Limits
 from trunkline.wire.chat import ChatRequest
 
 CheapestBy = Literal["blend", "output"]
@@ -52,7 +53,7 @@ class Chooser:
         self._explore = explore
         self._cheapest_by: CheapestBy = cheapest_by
         self._draw = draw
-        self._last: dict[tuple[str, str], tuple[Condition, Candidate]] = {}
+        self._last: dict[tuple[str, str, str], tuple[Condition, Candidate]] = {}
 
     def choose(
         self,
@@ -60,27 +61,30 @@ class Chooser:
         request: ChatRequest,
         *,
         wishes: Wishes,
+        limits: Limits,
         account_id: str,
         lenient: bool = False,
     ) -> Plan:
         """Returns the plan with its deployments in the order to be tried, and its decision.
 
-        None is left if all that could serve the request cool down. Raises InvalidRequest that says
-        what removed each (``no_matching_provider``), if the filters leave none, or names the parameter
-        that nobody takes (``unsupported_parameter``). A ``lenient`` request can do without most.
+        ``limits`` are those of the caller's key. None is left if all that could serve the request
+        cool down. Raises NoMatchingProvider, which says what removed each, if the filters leave none,
+        or names the parameter that nobody takes (``unsupported_parameter``). A ``lenient`` request can do
+        without most.
         """
         offers = plan.deployments
-        removed = _removed(offers, request, wishes, pinned=plan.pinned, lenient=lenient)
+        removed = _removed(plan, request, wishes=wishes, limits=limits, lenient=lenient)
         conversation = None
         if len(offers) > 1 or plan.pinned:
             conversation = conversation_of(request, account_id=account_id, model=plan.model)
         name = _PINNED if plan.pinned else plan.suffix or "fastest"
-        measured = len(offers) > 1 and _sort(name, wishes.sort) in _MEASURED and not wishes.order
+        several = len(offers) > 1 and removed.count(None) > 1
+        measured = several and not wishes.order and _sort(name, wishes.sort_by) in _MEASURED
         sticky = self._sticky.provider(conversation) if conversation and measured else None
-        draw = self._draw() if measured and sticky is None else None
+        draw = self._draw() if measured and sticky is None and self._explore else None
         decision = Decision(
             policy=name,
-            sort=wishes.sort,
+            sort=wishes.sort_by,
             order=_known(wishes.order, offers) if wishes.order else (),
             only_first=wishes.only_first,
             cheapest_by=self._cheapest_by,
@@ -89,6 +93,11 @@ class Chooser:
             sticky=sticky,
             candidates=tuple(map(self._candidate, offers, removed)),
         )
+        if all(removed):
+            feature = needs_of(request).refused_by_all(offers)
+            if feature is not None:
+                raise _taken_by_nobody(feature, decision)
+            raise _nobody_left(plan.model, decision, wishes)
         order = planned(decision)
         return msgspec.structs.replace(
             plan,
@@ -111,7 +120,7 @@ class Chooser:
         condition = self._health.of(deployment)
         if removed is not None:
             return _candidate(deployment, condition, removed)
-        key = (deployment.model, deployment.provider)
+        key = deployment.identity
         last, candidate = self._last.get(key, (None, None))
         if candidate is None or last is not condition:
             candidate = _candidate(deployment, condition, None)
@@ -225,51 +234,86 @@ def _known(order: Sequence[str], offers: Sequence[Deployment]) -> tuple[str, ...
 
 
 def _removed(
+    plan: Plan, request: ChatRequest, *, wishes: Wishes, limits: Limits, lenient: bool
+) -> Sequence[str | None]:
+    """Returns for each deployment which filter leaves it out, None for those that are left."""
+    offers = plan.deployments
+    removed: list[str | None] = [None] * len(offers)
+    by_name = any(offer.deprecated or offer.reserve for offer in offers)
+    if by_name and not plan.pinned:
+        removed = [_deprecated(plan, offer, wishes) for offer in offers]
+    if limits is not NO_LIMITS:
+        removed = [r or _beyond(limits, plan, o) for r, o in zip(removed, offers, strict=True)]
+    if wishes is not NO_WISHES:
+        removed = [r or wishes.objection(o) for r, o in zip(removed, offers, strict=True)]
+    # Who was pinned, or is alone, is asked whatever is known of it, and says more precisely why not.
+    if (len(offers) > 1 and not plan.pinned) or wishes.require_parameters:
+        removed = _unable(
+            removed, offers, request, strictly=bool(wishes.require_parameters), lenient=lenient
+        )
+    if by_name and not _asks_for_own(plan, wishes):
+        removed = _reserved(removed, offers)
+    return removed
+
+
+def _unable(
+    removed: list[str | None],
     offers: Sequence[Deployment],
     request: ChatRequest,
-    wishes: Wishes,
     *,
-    pinned: bool,
+    strictly: bool,
     lenient: bool,
-) -> Sequence[str | None]:
-    """Returns for each deployment what leaves it out, None for those that are left."""
-    removed: list[str | None] = [None] * len(offers)
-    if wishes is not NO_WISHES:
-        removed = [wishes.objection(offer) for offer in offers]
-        if all(removed):
-            raise _nobody_left("the request's provider filters leave", offers, removed, "provider")
-    if wishes.require_parameters:
-        needs = needs_of(request)
-        removed = [why or needs.not_taken(o) for why, o in zip(removed, offers, strict=True)]
-        if all(removed):
-            what = "the request's provider.require_parameters leaves"
-            raise _nobody_left(what, offers, removed, "provider")
-    # Who was pinned, or is the only one, is asked whatever is known of it, and says more precisely why not.
-    if pinned or len(offers) == 1 or not any(offer.support or offer.context for offer in offers):
+) -> list[str | None]:
+    """Leaves out who lacks what the request needs; ``strictly`` also who only suits it less."""
+    if not any(offer.support or offer.context for offer in offers):
         return removed
     needs = needs_of(request, lenient=lenient)
-    for place, offer in enumerate(offers):
-        if removed[place] is None:
-            removed[place] = needs.lacking(offer)
-    if all(removed):
-        if (parameter := needs.refused_by_all(offers)) is not None:
-            raise _taken_by_nobody(parameter)
-        raise _nobody_left("what the request needs leaves", offers, removed, "model")
-    unsuited = [why or needs.unsuited(o) for why, o in zip(removed, offers, strict=True)]
-    return removed if all(unsuited) else unsuited
+    able = [r or needs.lacking(o) for r, o in zip(removed, offers, strict=True)]
+    suited = [r or needs.unsuited(o) for r, o in zip(able, offers, strict=True)]
+    return suited if strictly or not all(suited) else able
 
 
-def _taken_by_nobody(feature: str) -> InvalidRequest:
-    way = " (the header 'x-trunkline-params: lenient' leaves it out)"
-    return InvalidRequest(
-        f"nobody who offers the model takes '{feature}'{way if FEATURES[feature].droppable else ''}",
-        code="unsupported_parameter",
-        param=FEATURES[feature].parameter,
+def _deprecated(plan: Plan, offer: Deployment, wishes: Wishes) -> str | None:
+    if not offer.deprecated or wishes.asks_for(offer.provider):
+        return None
+    return f"deprecated, so it must be asked for as '{plan.model}:{offer.provider}'"
+
+
+def _asks_for_own(plan: Plan, wishes: Wishes) -> bool:
+    return plan.suffix == LOCAL or wishes.asks_for(LOCAL)
+
+
+def _reserved(removed: Sequence[str | None], offers: Sequence[Deployment]) -> list[str | None]:
+    """Leaves out the reserve while others are left: who pulled weights asked for no slow failover."""
+    others = any(r is None and not o.reserve for r, o in zip(removed, offers, strict=True))
+    why = f"kept in reserve, so it must be asked for as ':{LOCAL}'"
+    return [
+        why if r is None and o.reserve and others else r
+        for r, o in zip(removed, offers, strict=True)
+    ]
+
+
+def _beyond(limits: Limits, plan: Plan, offer: Deployment) -> str | None:
+    behind = plan.suffix if plan.pinned and plan.suffix != offer.provider else None
+    return objection(
+        limits, model=plan.model, provider=offer.provider, price=offer.price, behind=behind
     )
 
 
-def _nobody_left(
-    what: str, offers: Sequence[Deployment], removed: Sequence[str | None], param: str
-) -> InvalidRequest:
-    each = ", ".join(f"{o.provider} ({why})" for o, why in zip(offers, removed, strict=True))
-    return InvalidRequest(f"{what} no deployment: {each}", code="no_matching_provider", param=param)
+def _taken_by_nobody(feature: str, decision: Decision) -> NoMatchingProvider:
+    way = " (the header 'x-trunkline-params: lenient' leaves it out)"
+    return NoMatchingProvider(
+        f"nobody who offers the model takes '{feature}'{way if FEATURES[feature].droppable else ''}",
+        code="unsupported_parameter",
+        param=FEATURES[feature].parameter,
+        decision=decision,
+    )
+
+
+def _nobody_left(model: str, decision: Decision, wishes: Wishes) -> NoMatchingProvider:
+    each = ", ".join(f"{one.provider} ({one.removed})" for one in decision.candidates)
+    return NoMatchingProvider(
+        f"the filters leave nobody to ask for '{model}': {each}",
+        param="model" if wishes is NO_WISHES else "provider",
+        decision=decision,
+    )

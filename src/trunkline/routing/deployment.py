@@ -44,3 +44,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """What it lacks of what requests may ask for; None where nothing is known of it."""
     deprecated: bool = False
     """Asked only if its provider is asked for by name."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells it from others. A router of providers offers one model in several ways."""
+        return self.model, self.provider, self.upstream_model

@@ -18,6 +18,7 @@ _FAILURES = 3  # since the last good reply, until a deployment cools down
 _FIRST_S, _LONGEST_S = 2.0, 120.0  # cool-downs double from the one to the other
 _JITTER = 0.25  # the share by which a cool-down is prolonged at most, so that workers return apart
 _TRIAL_S = 1.0  # what others are told to wait while one request tries it
+_LONGEST_TRIAL_S = 10.0  # a long whole answer must not keep everybody else out
 _MOST = 5.0  # observations that an average remembers, so that a change shows within few requests
 _MIN_TOKENS = 2
 _LEAST = 1e-6  # of a speed or a time: the logarithm of nothing is not a number
@@ -46,11 +47,11 @@ class DeploymentHealth:
         self._half_life_s = half_life_s
         self._jitter = jitter
         self._on_cooling = on_cooling
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[tuple[str, str, str], _Known] = {}
 
     def of(self, deployment: Deployment) -> Condition:
         """Returns how a deployment stands at this moment: the same object while nothing changes."""
-        known = self._known.get((deployment.model, deployment.provider))
+        known = self._known.get(deployment.identity)
         if known is None:
             return _UNKNOWN
         condition = known.condition
@@ -65,23 +66,24 @@ class DeploymentHealth:
     def admit(self, deployment: Deployment) -> Admission | None:
         """Returns leave to ask a deployment, None while it cools down or another request tries it.
 
-        After a cool-down one request at a time is admitted, on trial, until one has committed. Whoever
-        was admitted must call ``Admission.left`` in the end.
+        After a cool-down one request at a time is admitted, on trial, until one has committed; one
+        that takes long lets the next try as well. Whoever was admitted must call ``Admission.left`` in
+        the end.
         """
         known = self._of(deployment)
         if known.until is None:
             return Admission(self, deployment, known, trial=False)
         if known.cooling_s(self.clock()) is not None:
             return None
-        known.trial = True
-        return Admission(self, deployment, known, trial=True)
+        known.trial = Admission(self, deployment, known, trial=True)
+        return known.trial
 
     def insist(self, deployment: Deployment) -> Admission:
         """Returns leave to ask a deployment whatever its condition: a pinned request's one attempt."""
         return Admission(self, deployment, self._of(deployment), trial=False)
 
     def _of(self, deployment: Deployment) -> _Known:
-        key = (deployment.model, deployment.provider)
+        key = deployment.identity
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = _Known(self._half_life_s)
@@ -96,7 +98,8 @@ class DeploymentHealth:
         pause_s = max(pause_s, retry_after_s)
         if not pause_s:
             return
-        known.until = self.clock() + pause_s
+        known.cooled_at = self.clock()
+        known.until = known.cooled_at + pause_s
         log.warning(
             "cooling_down",
             provider=deployment.provider,
@@ -145,11 +148,13 @@ class Admission:
 
     def committed(self, *, stream: bool) -> None:
         """It has begun to speak, so others may come: a whole answer is told from a stream's start."""
-        now = self._health.clock()
+        known, now = self._known, self._health.clock()
         if stream:
             self.committed_at = now
-            self._known.first_token_s.add(now - self.started_at, now)
-        self._known.until = self._known.condition = None
+            known.first_token_s.add(now - self.started_at, now)
+        if not self._outdated:
+            known.until = None
+        known.condition = None
         self.left()
 
     def ended(self, tokens: int | None, *, held_up_s: float = 0.0) -> None:
@@ -159,7 +164,8 @@ class Admission:
         the time, it tells the reader's speed.
         """
         known, now = self._known, self._health.clock()
-        known.failures = 0
+        if not self._outdated:
+            known.failures = 0
         known.condition = None
         if tokens is None or tokens < _MIN_TOKENS:
             return
@@ -175,7 +181,7 @@ class Admission:
         if self._deployment.provider == LOCAL:
             return
         wait_s = retry_after_s or 0.0
-        if known.until is not None and not self._trial:
+        if known.until is not None and (self._outdated or not self._trial):
             # It began before the cool-down did, or was pinned: only a longer wait is news.
             known.until = max(known.until, self._health.clock() + wait_s)
             return
@@ -186,24 +192,39 @@ class Admission:
 
     def left(self) -> None:
         """The attempt is over, however it went: a trial that told nothing lets the next one try."""
-        if self._trial:
-            self._trial = self._known.trial = False
+        if self._known.trial is self:
+            self._known.trial = None
+
+    @property
+    def _outdated(self) -> bool:
+        """Whether it began before the last cool-down did: what it tells is of the time before."""
+        return self.started_at < self._known.cooled_at
 
 
 class _Known:
-    """``until`` is when the cool-down ends, None if there is none; ``trial``, that one request tries.
+    """``until`` is when the cool-down ends, None if there is none; ``cooled_at``, when the last one began.
 
-    ``condition`` is what was last said of all this, None if something has changed.
+    ``trial`` is the request that tries after it. ``condition`` is what was last said of all this, None
+    if something has changed.
     """
 
-    __slots__ = ("condition", "failures", "first_token_s", "tokens_per_s", "trial", "until")
+    __slots__ = (
+        "condition",
+        "cooled_at",
+        "failures",
+        "first_token_s",
+        "tokens_per_s",
+        "trial",
+        "until",
+    )
 
     def __init__(self, half_life_s: float) -> None:
         self.tokens_per_s = Average(half_life_s)
         self.first_token_s = Average(half_life_s)
         self.failures = 0
         self.until: float | None = None
-        self.trial = False
+        self.cooled_at = -math.inf
+        self.trial: Admission | None = None
         self.condition: Condition | None = None
 
     def cooling_s(self, now: float) -> float | None:
@@ -212,7 +233,9 @@ class _Known:
             return None
         if now < self.until:
             return self.until - now
-        return _TRIAL_S if self.trial else None
+        trial = self.trial
+        tried = trial is not None and now - trial.started_at < _LONGEST_TRIAL_S
+        return _TRIAL_S if tried else None
 
 
 class Average:

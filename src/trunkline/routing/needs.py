@@ -14,11 +14,15 @@ _IN_WORDS = {"tools": "does not call tools", IMAGES: "does not see images"}
 
 
 class Needs(NamedTuple):
-    """``tokens`` is an estimate from below, None where there is none: images count in their own way."""
+    """``tokens`` is an estimate from below, None where there is none: images count in their own way.
+
+    ``most`` is how long the answer may become at most, 0 where the request does not say.
+    """
 
     features: frozenset[str] = frozenset()
     lenient: bool = False
     tokens: int | None = None
+    most: int = 0
 
     def lacking(self, deployment: Deployment) -> str | None:
         """Returns what of the needs is certainly not served, None if nothing is."""
@@ -45,6 +49,8 @@ class Needs(NamedTuple):
         """
         if self.tokens and deployment.context and self.tokens > deployment.context:
             return f"about {self.tokens} tokens or more are beyond its {deployment.context}"
+        if deployment.max_output and self.most > deployment.max_output:
+            return f"answers with {deployment.max_output} tokens at most, not {self.most}"
         return self.not_taken(deployment)
 
     def not_taken(self, deployment: Deployment) -> str | None:
@@ -66,4 +72,5 @@ def needs_of(request: ChatRequest, *, lenient: bool = False) -> Needs:
         features=features,
         lenient=lenient,
         tokens=None if IMAGES in features else size // _BYTES_PER_TOKEN + most,
+        most=most,
     )

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from decimal import Decimal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
 
 from trunkline.errors import InvalidRequest
 from trunkline.routing.deployment import Deployment
 from trunkline.store import Candidate
 from trunkline.wire.invalid import translated
+
+SortBy = Literal["price", "throughput", "latency"]
+"""What candidates are sorted by."""
 
 Policy = Callable[[Sequence[Deployment]], Sequence[Deployment]]
 
@@ -24,6 +28,7 @@ POLICIES = frozenset({"fastest", "cheapest", "preferred", "local"})
 """The suffixes that are no provider's name."""
 
 _NANO = 1_000_000_000
+_MOST_USD = 1_000_000
 
 
 def as_configured(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
@@ -83,12 +88,20 @@ def _unless_unknown(seconds: float | None) -> float:
 
 
 class MaxPrice(Struct, frozen=True, forbid_unknown_fields=True):
-    """The most that 1M tokens may cost, in USD. Prices per request and image are not known here."""
+    """The most that 1M tokens may cost, in USD. Prices of anything else are not known here."""
 
-    prompt: Annotated[float, Meta(ge=0)] | None = None
-    completion: Annotated[float, Meta(ge=0)] | None = None
+    prompt: Decimal | None = None
+    completion: Decimal | None = None
     request: Any = None
     image: Any = None
+    audio: Any = None
+
+
+class Sort(Struct, frozen=True, forbid_unknown_fields=True):
+    """The longer form of ``sort``. All candidates offer one model, so ``partition`` changes nothing."""
+
+    by: SortBy | None = None
+    partition: Literal["model", "none"] | None = None
 
 
 class Wishes(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +114,7 @@ class Wishes(Struct, frozen=True, forbid_unknown_fields=True):
     order: list[str] | None = None
     only: list[str] | None = None
     ignore: list[str] | None = None
-    sort: Literal["price", "throughput", "latency"] | None = None
+    sort: SortBy | Sort | None = None
     max_price: MaxPrice | None = None
     allow_fallbacks: bool | None = None
     require_parameters: bool | None = None
@@ -111,6 +124,11 @@ class Wishes(Struct, frozen=True, forbid_unknown_fields=True):
     enforce_distillable_text: Any = None
     preferred_min_throughput: Any = None
     preferred_max_latency: Any = None
+
+    @property
+    def sort_by(self) -> SortBy | None:
+        """By what the candidates are to be sorted, None to leave that to the policy."""
+        return self.sort.by if isinstance(self.sort, Sort) else self.sort
 
     @property
     def only_first(self) -> bool:
@@ -150,6 +168,7 @@ def decode_wishes(raw: Raw | bytes | None) -> Wishes:
         wishes = _decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise translated(error, of=Wishes, at="provider") from error
+    _check_prices(wishes.max_price)
     for name in _unhonoured(wishes):
         raise InvalidRequest(
             f"'provider.{name}' is known but not supported here; leave it out",
@@ -159,10 +178,22 @@ def decode_wishes(raw: Raw | bytes | None) -> Wishes:
     return wishes
 
 
+def _check_prices(most: MaxPrice | None) -> None:
+    if most is None:
+        return
+    for name, price in {"prompt": most.prompt, "completion": most.completion}.items():
+        if price is not None and not (price.is_finite() and 0 <= price <= _MOST_USD):
+            raise InvalidRequest(
+                f"provider.max_price.{name}: must be a price in USD, 0 to {_MOST_USD}",
+                param=f"provider.max_price.{name}",
+            )
+
+
 def _unhonoured(wishes: Wishes) -> list[str]:
     asked = {
         "max_price.request": wishes.max_price and wishes.max_price.request,
         "max_price.image": wishes.max_price and wishes.max_price.image,
+        "max_price.audio": wishes.max_price and wishes.max_price.audio,
         "data_collection": wishes.data_collection == "deny",
         "zdr": wishes.zdr,
         "quantizations": wishes.quantizations,

@@ -32,6 +32,10 @@ NOT_ASKED = "not asked: cooling down"
 """The outcome of a deployment that was passed over, as it began to cool down or another request tries it."""
 
 
+GIVEN_UP = "given up: nobody waits for the answer"
+"""The outcome of the attempt that was under way when the caller hung up or the server stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Who answers, what, and every attempt until then; the last one committed."""
@@ -79,8 +83,16 @@ class Relay:
         self._on_failover = on_failover
 
     @asynccontextmanager
-    async def open(self, plan: Plan, call: Call, /) -> AsyncIterator[Answer]:
+    async def open(
+        self,
+        plan: Plan,
+        call: Call,
+        /,
+        on_given_up: Callable[[Sequence[Attempt]], None] = lambda _attempts: None,
+    ) -> AsyncIterator[Answer]:
         """Enters with the first deployment that commits; leaving hangs up.
+
+        Cancelled before that, it tells ``on_given_up`` the attempts so far, the one under way last.
 
         ``call.model`` is overruled by each deployment's own. Nothing is retried once one has
         committed: what breaks off later is an UpstreamError out of the reply's chunks. Whoever reads
@@ -91,9 +103,15 @@ class Relay:
         is at fault or nobody else was there to try.
         """
         async with AsyncExitStack() as stack:
-            yield await self._first(stack, plan, call)
+            yield await self._first(stack, plan, call, on_given_up)
 
-    async def _first(self, stack: AsyncExitStack, plan: Plan, call: Call) -> Answer:
+    async def _first(
+        self,
+        stack: AsyncExitStack,
+        plan: Plan,
+        call: Call,
+        on_given_up: Callable[[Sequence[Attempt]], None],
+    ) -> Answer:
         clock = self._health.clock
         due = clock() + self._request_timeout_s
         tried: list[_Failure | Attempt] = []
@@ -115,6 +133,10 @@ class Relay:
                     raise _told_caller(tried, failure) from error
                 if clock() >= due:
                     break
+            except asyncio.CancelledError:
+                ms = _ms_since(admission.started_at, clock)
+                on_given_up([*_attempts(tried), _attempt(deployment, GIVEN_UP, ms)])
+                raise
             else:
                 admission.committed(stream=call.stream)
                 self._on_attempt(deployment.provider, "committed")
@@ -174,8 +196,11 @@ class Relay:
 
 
 def _counts(error: UpstreamError, admission: Admission, due: float) -> bool:
-    """Whether a failure tells of the deployment: not of the request, nor of the time it had left."""
-    if error.blameless or not error.retryable or error.status in CALLERS_MISTAKES:
+    """Whether a failure tells of the deployment: not of the request, nor of the time it had left.
+
+    Nor of the model: else one caller's prompt could make a provider cool down for everybody.
+    """
+    if not error.retryable or error.by_model or error.status in CALLERS_MISTAKES:
         return False
     return not (error.timed_out and admission.now() >= due)
 

@@ -61,7 +61,8 @@ def conversation_of(request: ChatRequest, *, account_id: str, model: str) -> Con
     """
     key = request.parameters.prompt_cache_key
     if key is not None:
-        return Conversation((account_id, model, key), continued=True)
+        # The hash alone: a key may be as long as a body, and many are kept.
+        return Conversation((account_id, model, "key", hash(key)), continued=True)
     messages = bytes(request.parameters.messages)
     answered = messages.find(_ASSISTANT)
     end = len(messages) if answered < 0 else messages.rfind(b"{", 0, answered)

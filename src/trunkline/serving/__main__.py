@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from trunkline import app, config, log
+from trunkline.accounts import Gate
 from trunkline.api.metrics import Metrics
 from trunkline.app import Setup
 from trunkline.engine.endpoint import Access, endpoint_file
@@ -54,17 +55,21 @@ async def _serve(setup: Setup, assignment: Assignment) -> None:
         for name, file in assignment.endpoint_files.items()
     }
     workers = setup.settings.server.workers
-    async with app.open_app(setup, engines=engines, metrics=Metrics(), workers=workers) as router:
-        settings = setup.settings.server
-        server = Server(
-            router.asgi,
-            head_timeout_s=settings.body_timeout_s,
-            drain_s=settings.drain_s,
-            on_started=partial(_tell, READY),
-        )
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _until_end, server)
-        with socket.socket(fileno=assignment.listener) as listener:
-            await server.serve(sockets=[listener])
+    number, file = assignment.number, Path(assignment.gate_file)
+    with Gate(workers=workers, worker=number, file=file) as gate:
+        async with app.open_app(
+            setup, engines=engines, metrics=Metrics(), gate=gate, workers=workers
+        ) as router:
+            settings = setup.settings.server
+            server = Server(
+                router.asgi,
+                head_timeout_s=settings.body_timeout_s,
+                drain_s=settings.drain_s,
+                on_started=partial(_tell, READY),
+            )
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _until_end, server)
+            with socket.socket(fileno=assignment.listener) as listener:
+                await server.serve(sockets=[listener])
 
 
 def _tell(line: bytes) -> None:

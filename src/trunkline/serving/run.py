@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline import app
-from trunkline.accounts import FirstKey, ensure_first_key
+from trunkline.accounts import FirstKey, ensure_first_key, shared_file
 from trunkline.api.metrics import MULTIPROCESS, Metrics
 from trunkline.app import Setup
 from trunkline.engine.endpoint import Access
@@ -125,6 +125,7 @@ class _Run:
                     started = await self._started(router.store, router.catalog)
                 main = self._main(engines)
                 await _settled(main)
+                count = self._setup.settings.server.workers
                 assignment = Assignment(
                     reload=reload,
                     home=str(self._setup.home),
@@ -133,10 +134,11 @@ class _Run:
                     endpoint_files={
                         name: str(engine.publish_to) for name, engine in engines.items()
                     },
+                    gate_file=str(shared_file(Path(folder, "gate"), workers=count)),
                 )
                 workers = Workers(
                     assignment,
-                    count=self._setup.settings.server.workers,
+                    count=count,
                     drain_s=self._setup.settings.server.drain_s,
                     wake=lambda name: engines[name].wake(),
                 )

@@ -29,9 +29,10 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told, as one JSON line on its standard input.
 
     ``reload`` are the arguments with which it loads the same settings; ``listener`` is the inherited
-    socket's file descriptor; ``endpoint_files`` tell by a model's name where its engine is. A worker
-    lives as long as its standard input is open. On its standard output it says that it is ready, and
-    later which engines it needs.
+    socket's file descriptor; ``endpoint_files`` tell by a model's name where its engine is, and
+    ``gate_file`` where worker ``number`` and the others count the requests of keys. A worker lives as
+    long as its standard input is open. On its standard output it says that it is ready, and later which
+    engines it needs.
     """
 
     reload: dict[str, Any]
@@ -39,6 +40,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     demo: bool
     listener: int
     endpoint_files: dict[str, str]
+    gate_file: str
+    number: int = 0
 
 
 class Workers:
@@ -84,7 +87,7 @@ class Workers:
     async def _keep(self, number: int, ready: asyncio.Event) -> None:
         delay_s = _FIRST_DELAY_S
         while not self._stopping.is_set():
-            child = await self._spawn()
+            child = await self._spawn(number)
             try:
                 if await _is_ready(child):
                     delay_s = _FIRST_DELAY_S
@@ -102,7 +105,8 @@ class Workers:
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
 
-    async def _spawn(self) -> Process:
+    async def _spawn(self, number: int) -> Process:
+        assignment = msgspec.structs.replace(self._assignment, number=number)
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # nothing in the current folder is imported
@@ -110,12 +114,12 @@ class Workers:
             "trunkline.serving",
             stdin=PIPE,
             stdout=PIPE,
-            pass_fds=[self._assignment.listener],
+            pass_fds=[assignment.listener],
             start_new_session=True,  # the terminal's Ctrl-C is for the parent, who tells the others
             env=dict(os.environ),
         )
         assert child.stdin is not None
-        child.stdin.write(msgspec.json.encode(self._assignment) + b"\n")
+        child.stdin.write(msgspec.json.encode(assignment) + b"\n")
         await child.stdin.drain()
         return child
 

@@ -5,9 +5,12 @@ from trunkline.store.ports import Accounts as Accounts
 from trunkline.store.ports import Keys as Keys
 from trunkline.store.ports import Requests as Requests
 from trunkline.store.ports import Store as Store
+from trunkline.store.records import NO_LIMITS as NO_LIMITS
 from trunkline.store.records import Account as Account
 from trunkline.store.records import Attempt as Attempt
 from trunkline.store.records import Candidate as Candidate
 from trunkline.store.records import Decision as Decision
 from trunkline.store.records import Key as Key
+from trunkline.store.records import Limits as Limits
+from trunkline.store.records import Rate as Rate
 from trunkline.store.records import Request as Request

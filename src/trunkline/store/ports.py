@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from trunkline.store.records import Account, Key, Request
+from trunkline.store.records import Account, Key, Limits, Request
 
 
 class Accounts(Protocol):
@@ -52,6 +52,10 @@ class Keys(Protocol):
 
     async def revoke(self, id: str, account_id: str, at: datetime.datetime) -> bool:
         """Ends a key for good; False if there is no such key or it was revoked before."""
+        ...
+
+    async def limit(self, id: str, account_id: str, limits: Limits) -> bool:
+        """Sets what a key may use, in place of what was set before; False if there is no such key."""
         ...
 
 

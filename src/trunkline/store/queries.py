@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, exists, insert, select, update
 
 from trunkline import ids
 from trunkline.store.connection import Database
-from trunkline.store.records import Account, Key, Request
+from trunkline.store.records import Account, Key, Limits, Request
 from trunkline.store.tables import accounts, keys, requests
 from trunkline.store.writer import Writer
 
@@ -85,6 +85,16 @@ class SQLKeys:
             update(keys)
             .where(keys.c.id == id, keys.c.account_id == account_id, keys.c.revoked_at.is_(None))
             .values(revoked_at=at)
+        )
+        async with self.database.writing() as connection:
+            done = await connection.execute(statement)
+        return done.rowcount == 1
+
+    async def limit(self, id: str, account_id: str, limits: Limits) -> bool:
+        statement = (
+            update(keys)
+            .where(keys.c.id == id, keys.c.account_id == account_id)
+            .values(limits=limits)
         )
         async with self.database.writing() as connection:
             done = await connection.execute(statement)

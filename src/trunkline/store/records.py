@@ -18,6 +18,38 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime.datetime
 
 
+class Rate(msgspec.Struct, frozen=True):
+    """So many requests in so many seconds."""
+
+    requests: int
+    seconds: int
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a key may use; what is empty or None is not limited.
+
+    Names of models and providers may hold ``*``; what is denied is denied although it is allowed as
+    well. Prices are the most that 1M tokens may cost, in nano-dollars.
+    """
+
+    models: tuple[str, ...] = ()
+    deny_models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    deny_providers: tuple[str, ...] = ()
+    max_input: int | None = None
+    max_output: int | None = None
+    concurrency: int | None = None
+    rate: Rate | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether its requests must be counted."""
+        return self.concurrency is not None or self.rate is not None
+
+
+NO_LIMITS = Limits()
+
+
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """An API key without the key itself: ``hash`` is what remains of it.
 
@@ -33,6 +65,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime.datetime
     expires_at: datetime.datetime | None = None
     revoked_at: datetime.datetime | None = None
+    limits: Limits = NO_LIMITS
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

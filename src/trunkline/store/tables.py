@@ -21,11 +21,11 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from trunkline.store.records import Attempt, Decision
+from trunkline.store.records import NO_LIMITS, Attempt, Decision, Limits
 
 # The newest file under migrations/versions; a test holds the two together. It stands here so that
 # a start on an up-to-date database need not import Alembic.
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -33,6 +33,7 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 _encode = msgspec.json.Encoder().encode
 _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
 _decode_decision = msgspec.json.Decoder(Decision).decode
+_decode_limits = msgspec.json.Decoder(Limits).decode
 
 
 class Moment(TypeDecorator[datetime.datetime]):
@@ -74,6 +75,19 @@ class Choice(TypeDecorator[Decision]):
         return None if value is None else _decode_decision(value)
 
 
+class KeyLimits(TypeDecorator[Limits]):
+    """What a key may use, as a JSON object; NULL where nothing is limited."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Limits | None, dialect: Dialect) -> str | None:
+        return None if value is None or value == NO_LIMITS else _encode(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Limits:
+        return NO_LIMITS if value is None else _decode_limits(value)
+
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -102,6 +116,7 @@ keys = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
+    Column("limits", KeyLimits),
 )
 
 requests = Table(

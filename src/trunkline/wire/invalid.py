@@ -26,6 +26,7 @@ _KINDS = {
     "str": "a string",
     "int": "an integer",
     "float": "a number",
+    "decimal": "a number",
     "bool": "true or false",
     "array": "a list",
     "object": "an object",
