@@ -42,6 +42,7 @@ from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import EngineUnavailable, StartError
 from trunkline.providers.base import Adapter, Provider
 from trunkline.providers.embeddings import OpenAIEmbeddings
+from trunkline.providers.emulation import Emulating
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
@@ -206,8 +207,11 @@ async def open_app(
             if provider.active and not setup.demo
         }
         providers: dict[str, Provider] = {
-            name: _http_provider(
-                name, provider, settings, transport, _chat_adapter(provider, settings)
+            name: Emulating(
+                _http_provider(
+                    name, provider, settings, transport, _chat_adapter(provider, settings)
+                ),
+                quirks=provider.quirks,
             )
             for name, provider in active.items()
         }
@@ -325,6 +329,7 @@ def _chat_adapter(provider: ProviderSettings, settings: Settings) -> OpenAIChat:
     return OpenAIChat(
         key=provider.key.reveal() if provider.key else None,
         reasoning_fields=settings.server.reasoning_fields,
+        quirks=provider.quirks,
         gpt_oss=[
             offer.id or model for model, offer in provider.models.items() if is_gpt_oss(model)
         ],

@@ -104,8 +104,8 @@ class NoMatchingProvider(InvalidRequest):
 
     code = "no_matching_provider"
 
-    def __init__(self, message: str, *, param: str, decision: Any) -> None:
-        super().__init__(message, param=param)
+    def __init__(self, message: str, *, param: str, decision: Any, code: str | None = None) -> None:
+        super().__init__(message, code=code, param=param)
         self.decision = decision  # which filter removed each candidate, for the receipt
 
 

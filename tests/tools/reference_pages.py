@@ -15,7 +15,9 @@ from trunkline.api.openapi import description
 from trunkline.cli import app
 from trunkline.cli.offers import told
 from trunkline.config import Quirks, known
+from trunkline.providers import parameters as parameters_table
 from trunkline.wire import chat, embeddings
+from trunkline.wire.chat import Fate
 
 
 def commands() -> str:
@@ -143,14 +145,95 @@ def deviations() -> str:
     return head + "".join(f"| `{name}` | {listed} |\n" for name, listed in quirks.items() if listed)
 
 
+def _own_quirks(one: known.KnownProvider) -> dict[str, Any]:
+    """Returns the quirks without what nearly all known providers lack, which has a page of its own."""
+    quirks = msgspec.structs.asdict(one.quirks)
+    common = known.common()
+    return quirks | {"unsupported": tuple(n for n in quirks["unsupported"] if n not in common)}
+
+
 def _quirks(one: known.KnownProvider) -> str:
     set_here = {
-        key: value
-        for key, value in msgspec.structs.asdict(one.quirks).items()
-        if value != getattr(Quirks(), key)
+        key: value for key, value in _own_quirks(one).items() if value != getattr(Quirks(), key)
     }
     return ", ".join(
         f"`{key} = {msgspec.json.encode(value).decode()}`" for key, value in set_here.items()
+    )
+
+
+def features() -> str:
+    """Returns the table of what a request can ask for, and what becomes of it where it is lacking."""
+    head = (
+        "| asked for | where a provider lacks it | others are asked first | embedded engine |\n"
+        "|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| {_asked(name, one)} | {one.lacking}{f': {one.note}' if one.note else ''} | "
+        f"{'yes' if one.routed_around else 'no'} | {_at_engine(name)} |\n"
+        for name, one in parameters_table.FEATURES.items()
+    )
+
+
+def _asked(name: str, feature: parameters_table.Feature) -> str:
+    written = f"`{name}`" if " with " not in name else f"`{feature.parameter}` beside `tools`"
+    return written if feature.droppable else f"{written} (never left out)"
+
+
+def _at_engine(name: str) -> str:
+    fate = parameters_table.engine_support().fate(name)
+    return str(
+        fate
+        if fate is not Fate.PASSED
+        else chat.PARAMETERS[parameters_table.FEATURES[name].parameter].engine
+    )
+
+
+def lacking() -> str:
+    """Returns what each known provider lacks beyond what nearly all of them do, by its fate."""
+    head = "| provider | renamed | emulated | refused | accepted and ignored |\n|---|---|---|---|---|\n"
+    plain = set(known.common()) | set(_of_all())
+    rows = {
+        name: parameters_table.support_of(one.quirks) for name, one in known.providers().items()
+    }
+    return head + "".join(
+        f"| `{name}` | {' | '.join(_named(sorted(some - plain)) for some in _sets(support))} |\n"
+        for name, support in rows.items()
+        if frozenset[str]().union(*_sets(support)) - plain
+    )
+
+
+def taken() -> str:
+    """Returns the list of providers that take what nearly none does."""
+    return "".join(
+        f"- `{name}`: {', '.join(f'`{parameter}`' for parameter in one.takes)}\n"
+        for name, one in known.providers().items()
+        if one.takes
+    )
+
+
+def _of_all() -> frozenset[str]:
+    return frozenset[str]().union(*_sets(parameters_table.support_of(Quirks())))
+
+
+def _sets(support: parameters_table.Support) -> list[frozenset[str]]:
+    return [support.renamed, support.emulated, support.refused, support.ignored]
+
+
+def _named(features: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in features) or "–"
+
+
+def missing_everywhere() -> str:
+    """Returns what no provider of the dialect is asked for unless its quirks say so, by its fate."""
+    support = parameters_table.support_of(Quirks())
+    titles = ("renamed", "emulated", "refused", "accepted and ignored")
+    return (
+        "".join(
+            f"- {title}: {_named(sorted(some))}\n"
+            for title, some in zip(titles, _sets(support), strict=True)
+            if some
+        )
+        + f"- as what known providers do not take: {_named(sorted(known.common()))}\n"
     )
 
 
@@ -186,6 +269,12 @@ WRITTEN: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "reference" / "command-line.md": {"commands": commands},
     DOCS / "reference" / "chat-completions.md": {"parameters": parameters},
     DOCS / "reference" / "embeddings.md": {"embeddings": texts},
+    DOCS / "reference" / "parameters.md": {
+        "features": features,
+        "lacking everywhere": missing_everywhere,
+        "taken": taken,
+        "lacking": lacking,
+    },
     DOCS / "reference" / "providers.md": {
         "providers": providers,
         "routed": routed,

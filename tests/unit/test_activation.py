@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trunkline import config
-from trunkline.config import Quirks, Secret
+from trunkline.config import Secret, known
 from trunkline.errors import ConfigError
 
 BIG, SMALL = "openai/gpt-oss-120b", "openai/gpt-oss-20b"
@@ -48,7 +48,8 @@ def test_a_key_in_the_environment_activates_its_provider_with_what_is_known_of_i
     groq = settings.providers["groq"]
     assert (groq.active, groq.key, groq.key_source) == (True, Secret("gsk_1"), "GROQ_API_KEY")
     assert groq.base_url == "https://api.groq.com/openai/v1"
-    assert groq.quirks == Quirks(reasoning_in="none")
+    assert groq.quirks == known.providers()["groq"].quirks
+    assert groq.quirks.reasoning_in == "none"
     assert list(groq.models) == [BIG, SMALL]
     assert groq.models[SMALL].output == 300_000_000
     assert settings.warnings == ()

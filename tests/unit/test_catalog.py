@@ -8,8 +8,16 @@ import msgspec
 import pytest
 
 from trunkline.accounts.pricing import Price
-from trunkline.config import ModelSettings, ProviderSettings, RoutingSettings, Secret, Settings
+from trunkline.config import (
+    ModelSettings,
+    ProviderSettings,
+    Quirks,
+    RoutingSettings,
+    Secret,
+    Settings,
+)
 from trunkline.errors import APIError, InvalidRequest, ModelNotFound, NoMatchingProvider
+from trunkline.providers.parameters import support_of
 from trunkline.routing import (
     Abilities,
     Catalog,
@@ -206,8 +214,18 @@ def test_the_catalog_of_a_configuration_holds_active_providers_and_the_engine_fi
         context=4,
         max_output=5,
         abilities=Abilities(tools=True, structured=False, vision=False, efforts=("low",)),
+        support=support_of(
+            Quirks(), ModelSettings(structured=False, vision=False, efforts=("low",))
+        ),
     )
-    b = Deployment(model=OSS, provider="b", upstream_model=OSS, local=True, abilities=Abilities())
+    b = Deployment(
+        model=OSS,
+        provider="b",
+        upstream_model=OSS,
+        local=True,
+        abilities=Abilities(),
+        support=support_of(Quirks()),
+    )
     assert built.models() == {"trunkline/gpt-oss-nano": (NANO,), OSS: (a, b)}
     assert built.resolve(f"{OSS}:preferred").deployments == (b, a)
     for provider, why in [("off", "disabled"), ("keyless", "D_KEY"), ("bare", "no models")]:

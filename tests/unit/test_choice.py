@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from trunkline.accounts.pricing import Price
-from trunkline.errors import NoMatchingProvider
+from trunkline.config import ModelSettings, Quirks
+from trunkline.errors import InvalidRequest, NoMatchingProvider
+from trunkline.providers.parameters import support_of
 from trunkline.routing import (
-    Abilities,
     Chooser,
     Deployment,
     DeploymentHealth,
@@ -41,7 +42,7 @@ def deployment(provider, *, price=None, context=None, **abilities):
         upstream_model="m",
         price=Price(input=price[0], output=price[1]) if price else None,
         context=context,
-        abilities=Abilities(**abilities) if abilities else None,
+        support=support_of(Quirks(), ModelSettings(**abilities)) if abilities else None,
     )
 
 
@@ -60,17 +61,18 @@ class Table:
             **options,
         )
 
-    def plan(self, suffix=None, asked=None, limits=NO_LIMITS, **wishes):
+    def plan(self, suffix=None, asked=None, limits=NO_LIMITS, *, lenient=False, **wishes):
         return self.chooser.choose(
             Plan("m", "m", suffix, self.deployments),
             asked or request(),
             wishes=Wishes(**wishes) if wishes else NO_WISHES,
             limits=limits,
             account_id="acct_1",
+            lenient=lenient,
         )
 
-    def order(self, suffix=None, asked=None, **wishes):
-        return [one.provider for one in self.plan(suffix, asked, **wishes).deployments]
+    def order(self, suffix=None, asked=None, **options):
+        return [one.provider for one in self.plan(suffix, asked, **options).deployments]
 
     def of(self, provider):
         return next(one for one in self.deployments if one.provider == provider)
@@ -340,18 +342,26 @@ def test_a_pinned_deployment_is_in_the_plan_although_it_cools_down():
     ("abilities", "fields", "why"),
     [
         ({"tools": False}, {"tools": TOOLS}, "does not call tools"),
-        ({"structured": False}, {"response_format": SCHEMA}, "does not follow a JSON schema"),
+        (
+            {"structured": False},
+            {"response_format": SCHEMA},
+            "would emulate 'response_format: json_schema'",
+        ),
         (
             {"structured_with_tools": False},
             {"tools": TOOLS, "response_format": SCHEMA},
-            "does not follow a JSON schema beside tools",
+            "would emulate 'response_format with tools'",
         ),
         ({"vision": False}, {"messages": IMAGE}, "does not see images"),
-        ({"efforts": ("low",)}, {"reasoning_effort": "high"}, "does not take the effort 'high'"),
+        (
+            {"efforts": ("low",)},
+            {"reasoning_effort": "high"},
+            "would emulate 'reasoning_effort: high'",
+        ),
         (
             {"efforts": ("low",)},
             {"reasoning": {"effort": "high"}},
-            "does not take the effort 'high'",
+            "would emulate 'reasoning_effort: high'",
         ),
     ],
 )
@@ -388,6 +398,37 @@ def test_if_nobody_can_serve_it_what_removed_each_is_said():
     assert caught.value.message == (
         "the filters leave nobody to ask for 'm': a (does not call tools), b (does not see images)"
     )
+
+
+def test_whoever_requires_its_parameters_is_answered_by_nobody_who_would_emulate_one():
+    table = Table(deployment("a", structured=False), deployment("b"))
+    asked = request(response_format=SCHEMA)
+    assert table.order(asked=asked, require_parameters=True) == ["b"]
+    alone = Table(deployment("a", structured=False))
+    assert alone.order(asked=asked) == ["a"]
+    assert alone.order(asked=request(), require_parameters=True) == ["a"]
+    for suffix in (None, "a"):
+        with pytest.raises(InvalidRequest, match="would emulate 'response_format") as caught:
+            alone.order(suffix, asked=asked, require_parameters=True)
+        assert (caught.value.code, caught.value.param) == ("no_matching_provider", "provider")
+
+
+def test_whoever_is_alone_is_asked_and_says_by_itself_what_it_lacks():
+    assert Table(deployment("a", vision=False)).order(asked=request(messages=IMAGE)) == ["a"]
+
+
+def test_a_parameter_that_nobody_takes_is_refused_by_name():
+    quirks = Quirks(unsupported=("logit_bias", "seed"))
+    lacking = [
+        msgspec.structs.replace(deployment(name), support=support_of(quirks)) for name in "ab"
+    ]
+    asked = request(logit_bias={"1": 1}, seed=1)
+    with pytest.raises(InvalidRequest, match="nobody who offers the model takes") as caught:
+        Table(*lacking).plan(asked=asked)
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "logit_bias")
+    assert Table(*lacking, deployment("c")).order(asked=asked) == ["c"]
+    assert Table(*lacking).order(asked=asked, lenient=True) == ["a", "b"]
+    assert Table(*lacking, deployment("c")).order(asked=asked, lenient=True) == ["c"]
 
 
 # Each of these is the first filter that leaves its candidate out.
@@ -462,7 +503,9 @@ def test_required_parameters_leave_out_whoever_would_only_come_near_them():
     table = Table(deployment("a", efforts=("low",)), deployment("b", context=10))
     hard = request(reasoning_effort="high", max_tokens=20)
     assert table.order(asked=hard) == ["a", "b"]
-    with pytest.raises(NoMatchingProvider, match=r"a \(does not take the effort 'high'\), b \("):
+    with pytest.raises(
+        NoMatchingProvider, match=r"a \(would emulate 'reasoning_effort: high'\), b \("
+    ):
         table.plan(asked=hard, require_parameters=True)
     with pytest.raises(NoMatchingProvider):
         table.plan("a", asked=hard, require_parameters=True)

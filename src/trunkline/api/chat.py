@@ -15,8 +15,9 @@ from trunkline.accounts import cost, usd
 from trunkline.api.errors import api_error, envelope
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.metrics import Metrics
+from trunkline.api.pulse import Pulse
 from trunkline.api.receive import ClientGoneError, read_body, until_hangup
-from trunkline.api.send import send_json, send_stream
+from trunkline.api.send import send_json, send_rest, send_stream
 from trunkline.errors import (
     InvalidRequest,
     NoMatchingProvider,
@@ -27,6 +28,7 @@ from trunkline.errors import (
 from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
+from trunkline.providers.parameters import HELD_BACK_BY, features_of
 from trunkline.routing import (
     LOCAL,
     NOT_ASKED,
@@ -61,7 +63,9 @@ class ChatCompletions:
         params: Literal["strict", "lenient"],
         max_body_bytes: int,
         body_timeout_s: float,
+        pulse_s: float = 15.0,
     ) -> None:
+        self._pulse_s = pulse_s
         self._catalog = catalog
         self._chooser = chooser
         self._relay = relay
@@ -89,10 +93,10 @@ class ChatCompletions:
         request = chat.decode_request(body, lenient=lenient)
         wishes = decode_wishes(request.fields.get("provider"))
         exchange = exchange_of(scope)
-        plan = self._plan(exchange, request, wishes, resolve)
+        plan = self._plan(exchange, request, wishes, resolve, lenient=lenient)
         if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
             request = chat.without_refused(request)
-        run = _Run(exchange, request, plan)
+        run = _Run(exchange, request, plan, lenient=lenient)
         try:
             await until_hangup(receive, run.exchange, self._answer(run, send))
         except ClientGoneError:
@@ -111,7 +115,13 @@ class ChatCompletions:
             self._settle(run)
 
     def _plan(
-        self, exchange: Exchange, request: chat.ChatRequest, wishes: Wishes, resolve: Resolve
+        self,
+        exchange: Exchange,
+        request: chat.ChatRequest,
+        wishes: Wishes,
+        resolve: Resolve,
+        *,
+        lenient: bool,
     ) -> Plan:
         """Returns who is to be tried; leaves a receipt of a request for which nobody is left."""
         caller = exchange.caller
@@ -122,10 +132,12 @@ class ChatCompletions:
                 wishes=wishes,
                 limits=caller.limits,
                 account_id=caller.account_id,
+                lenient=lenient,
             )
         except NoMatchingProvider as error:
             asked = request.parameters.model
-            run = _Run(exchange, request, Plan(asked, asked, None, (), decision=error.decision))
+            plan = Plan(asked, asked, None, (), decision=error.decision)
+            run = _Run(exchange, request, plan, lenient=lenient)
             run.status, run.error_code = error.status, error.code
             self._settle(run)
             raise
@@ -143,21 +155,52 @@ class ChatCompletions:
         return wanted == "lenient"
 
     async def _answer(self, run: _Run, send: Send) -> None:
-        call = run.call()
-        async with self._relay.open(run.plan, call, run.given_up) as answer:
-            run.committed(answer)
-            self._chooser.answered(run.plan, answer.deployment)
-            if call.stream:
+        if run.held_back:
+            await self._answer_late(run, send)
+            return
+        async with self._relay.open(run.plan, run.call(), run.given_up) as answer:
+            self._committed(run, answer)
+            if run.exchange.stream:
                 frames = self._frames(run, answer)
                 await send_stream(send, run.exchange, frames, headers=run.headers())
                 return
             (body,) = [document async for some in answer.reply.chunks for document in some]
             run.usage = chat.peek_usage(body)
+            run.chunks = len(body) // 4
             answer.ended(run.tokens())
             headers = run.headers()
             if (cost_usd := run.cost_usd()) is not None:
                 headers.append((b"x-trunkline-cost-usd", cost_usd.encode()))
             await send_json(send, run.exchange, body, headers=headers)
+
+    async def _answer_late(self, run: _Run, send: Send) -> None:
+        """Answers a stream whose reply is checked before any of it leaves, with comments until then."""
+        pulse = Pulse(send, run.exchange, every_s=self._pulse_s)
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            beat = group.create_task(pulse.beat())
+            try:
+                async with self._relay.open(run.plan, run.call(), run.given_up) as answer:
+                    self._committed(run, answer)
+                    await _stopped(beat)
+                    frames = self._frames(run, answer)
+                    if pulse.begun:
+                        await send_rest(send, run.exchange, frames)
+                    else:
+                        await send_stream(send, run.exchange, frames, headers=run.headers())
+            except Exception as error:  # noqa: BLE001  # raised, or told in the stream, just below
+                failure = error
+                await _stopped(beat)
+        if failure is None:
+            return
+        if not pulse.begun:
+            raise failure
+        run.attempts = run.attempts or tuple(api_error(failure).attempts)
+        await send_rest(send, run.exchange, _told(run, failure))
+
+    def _committed(self, run: _Run, answer: Answer) -> None:
+        run.committed(answer)
+        self._chooser.answered(run.plan, answer.deployment)
 
     async def _frames(self, run: _Run, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Frames the chunks; usage is read on the way and passed on only if it was asked for."""
@@ -170,45 +213,66 @@ class ChatCompletions:
                 usages = frames.count(b'"usage"')
                 if usages and usages != frames.count(b'"usage":null'):
                     frames = sse.encode(run.metered(some))
+                run.chunks += len(some)
                 if frames:
                     handed_over = time.perf_counter()
                     yield frames
                     held_up_s += time.perf_counter() - handed_over
             answer.ended(run.tokens(), held_up_s=held_up_s)
-        except Exception as error:  # the edge of a stream
+        except Exception as error:  # noqa: BLE001  # the edge of a stream: it is told there
             answer.broke_off(error)
-            # The status line is gone: one error event and a clean end are what is left.
-            failure = api_error(error)
-            run.exchange.error_code = run.error_code = failure.code
-            if isinstance(error, TrunklineError):
-                reason = error.outcome if isinstance(error, UpstreamError) else error.message
-                log.warning("stream_failed", request_id=run.exchange.request_id, reason=reason)
-            else:
-                log.error("stream_failed", request_id=run.exchange.request_id, exc_info=error)
-            yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
+            async for frame in _told(run, error):
+                yield frame
             return
-        yield _DONE
+        last = run.last_usage()
+        yield _DONE if last is None else sse.encode([last]) + _DONE
 
     def _settle(self, run: _Run) -> None:
         """Hands the receipt over; nothing here waits."""
         exchange = run.exchange
-        run.note_repairs()
+        run.note_reply()
+        run.estimate()
         self._requests.add(run.receipt())
         if exchange.repairs and exchange.provider:
             self._metrics.repaired(exchange.provider, exchange.repairs)
+        if exchange.emulations and exchange.provider:
+            self._metrics.emulated(exchange.provider, exchange.emulations)
         if run.usage is not None and exchange.provider and (model := exchange.metered_model):
             self._metrics.used(exchange.provider, model, run.usage)
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _told(run: _Run, error: Exception) -> AsyncGenerator[bytes, None]:
+    """Yields what is left to a stream whose status line is gone: one error event."""
+    failure = api_error(error)
+    run.exchange.error_code = run.error_code = failure.code
+    if isinstance(error, TrunklineError):
+        reason = error.outcome if isinstance(error, UpstreamError) else error.message
+        log.warning("stream_failed", request_id=run.exchange.request_id, reason=reason)
+    else:
+        log.error("stream_failed", request_id=run.exchange.request_id, exc_info=error)
+    yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
 
 
 class _Run:
     """One request on its way, and what becomes known of it."""
 
-    def __init__(self, exchange: Exchange, request: chat.ChatRequest, plan: Plan) -> None:
+    def __init__(
+        self, exchange: Exchange, request: chat.ChatRequest, plan: Plan, *, lenient: bool
+    ) -> None:
         self.exchange = exchange
+        self._lenient = lenient
         self.plan = plan
         self.status = 200
         self.error_code: str | None = None
         self.usage: chat.Usage | None = None
+        self.chunks = 0
+        self._estimated = False
+        self._last_usage: bytes | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self._created_at = now()
         self._request = request
@@ -218,12 +282,22 @@ class _Run:
         options = parameters.stream_options
         self._wants_usage = bool(options and options.include_usage)
 
+    @property
+    def held_back(self) -> bool:
+        """Whether none of a stream leaves before all of it is there."""
+        offers = self.plan.deployments
+        if not self.exchange.stream or HELD_BACK_BY.isdisjoint(self._request.fields) or not offers:
+            return False
+        features = features_of(self._request.fields)
+        return all(one.support and one.support.holds_back(features) for one in offers)
+
     def call(self) -> Call:
         return Call(
             model=self.plan.model,
             body=self._request.fields,
             stream=self.exchange.stream,
             request_id=self.exchange.request_id,
+            lenient=self._lenient,
         )
 
     def committed(self, answer: Answer) -> None:
@@ -237,12 +311,23 @@ class _Run:
         """Nobody waits any more for what was tried so far."""
         self.attempts = tuple(attempts)
 
-    def note_repairs(self) -> None:
-        """Notes what was put right, which is known once the reply has ended."""
-        if self._answer is not None and (repairs := tuple(sorted(self._answer.reply.repairs))):
-            self.exchange.repairs = repairs
-            *failed, committed = self.attempts
-            self.attempts = (*failed, msgspec.structs.replace(committed, repairs=repairs))
+    def note_reply(self) -> None:
+        """Notes what was put right, emulated and left out, which is known once the reply has ended."""
+        if self._answer is None:
+            return
+        reply = self._answer.reply
+        if not (reply.repairs or reply.emulations or reply.ignored):
+            return
+        self.exchange.repairs = tuple(sorted(reply.repairs))
+        self.exchange.emulations = tuple(sorted(reply.emulations))
+        *failed, committed = self.attempts
+        committed = msgspec.structs.replace(
+            committed,
+            repairs=self.exchange.repairs,
+            emulations=self.exchange.emulations,
+            ignored=tuple(sorted(reply.ignored)),
+        )
+        self.attempts = (*failed, committed)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         if self._answer is None:
@@ -253,9 +338,9 @@ class _Run:
             (b"x-trunkline-model", _header_text(deployment.model)),
             (b"x-trunkline-attempts", str(self._asked()).encode()),
         ]
-        if self._request.ignored:
-            ignored = ", ".join(self._request.ignored)
-            headers.append((b"x-trunkline-ignored", _header_text(ignored)))
+        if self._request.ignored or self._answer.reply.ignored:
+            names = sorted({*self._request.ignored, *self._answer.reply.ignored})
+            headers.append((b"x-trunkline-ignored", _header_text(", ".join(names))))
         return headers
 
     def _asked(self) -> int:
@@ -266,7 +351,11 @@ class _Run:
         return None if self.usage is None else self.usage.completion_tokens
 
     def metered(self, chunks: Sequence[bytes]) -> list[bytes]:
-        """Reads the usage out of the chunks; returns those that the caller gets."""
+        """Reads the usage out of the chunks, and takes it out: the caller gets it once, at the end.
+
+        Providers report it in a chunk of its own, beside the last content, twice, or in every chunk,
+        growing. The last one counts.
+        """
         out = []
         for chunk in chunks:
             report = chat.peek_report(chunk) if b'"usage"' in chunk else None
@@ -274,12 +363,29 @@ class _Run:
                 out.append(chunk)
                 continue
             self.usage = report.usage
-            if self._wants_usage:
-                cost_usd = self.cost_usd()
-                out.append(chunk if cost_usd is None else chat.with_cost(chunk, cost_usd))
-            elif report.choices:
-                out.append(chat.without_usage(chunk))
+            self._last_usage = chunk if not (report.choices or report.apart) else None
+            if self._last_usage is None:
+                out.append(chunk if report.apart else chat.without_usage(chunk))
+                self._last_usage = chat.usage_alone(chunk) if self._wants_usage else None
         return out
+
+    def last_usage(self) -> bytes | None:
+        """Returns the chunk that ends the stream of a caller who asked for the usage."""
+        if not self._wants_usage or self._last_usage is None:
+            return None
+        cost_usd = self.cost_usd()
+        last = self._last_usage
+        return last if cost_usd is None else chat.with_cost(last, cost_usd)
+
+    def estimate(self) -> None:
+        """Counts what a provider used that did not say so: a token a chunk, and one for four bytes asked."""
+        if self.usage is not None or self._answer is None or self.status != 200:
+            return
+        asked = len(bytes(self._request.parameters.messages)) // 4
+        self.usage = chat.Usage(
+            prompt_tokens=asked, completion_tokens=self.chunks, total_tokens=asked + self.chunks
+        )
+        self._estimated = True
 
     def cost_usd(self) -> str | None:
         nano = self._cost()
@@ -319,6 +425,7 @@ class _Run:
             completion_tokens=usage.completion_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             cost_nano_usd=self._cost(),
+            estimated=self._estimated,
             first_token_ms=None if first is None else round(first * 1000),
             duration_ms=round(exchange.elapsed_s() * 1000),
         )

@@ -189,6 +189,8 @@ def _log_access(exchange: Exchange) -> None:
         event["first_chunk_ms"] = round(exchange.first_chunk_s * 1000, 1)
     if exchange.repairs:
         event["repairs"] = list(exchange.repairs)
+    if exchange.emulations:
+        event["emulations"] = list(exchange.emulations)
     if exchange.error_code is not None:
         event["error"] = exchange.error_code
     log.info("request", **event)

@@ -48,6 +48,7 @@ class Exchange:
     stream: bool = False
     first_chunk_s: float | None = None
     repairs: tuple[str, ...] = ()
+    emulations: tuple[str, ...] = ()
 
     @property
     def metered_model(self) -> str | None:

@@ -90,6 +90,14 @@ class Metrics:
                 registry=registry,
             ).labels
         )
+        self._emulations = functools.cache(
+            Counter(
+                "trunkline_emulations",
+                "Replies for which something was done in another way than the request asked",
+                ("provider", "emulation"),
+                registry=registry,
+            ).labels
+        )
         self._attempts = functools.cache(
             Counter(
                 "trunkline_attempts",
@@ -162,6 +170,11 @@ class Metrics:
         """Something was put right in a reply."""
         for repair in repairs:
             self._repairs(provider, repair).inc()
+
+    def emulated(self, provider: str, emulations: Iterable[str]) -> None:
+        """A provider's reply was made in another way than the request asked."""
+        for emulation in emulations:
+            self._emulations(provider, emulation).inc()
 
     def attempted(self, provider: str, outcome: str) -> None:
         """A provider has committed, or has not."""

@@ -26,7 +26,8 @@ class ReceiptUsage(msgspec.Struct, kw_only=True):
 class ReceiptAttempt(msgspec.Struct, kw_only=True):
     """One try at one provider; ``outcome`` is ``committed`` or what happened.
 
-    ``repairs`` names what was put right in the reply.
+    ``repairs`` names what was put right in the reply, ``emulations`` what was done in another way
+    than asked, ``ignored`` the parameters that were left out.
     """
 
     provider: str
@@ -35,6 +36,8 @@ class ReceiptAttempt(msgspec.Struct, kw_only=True):
     status: int | None
     ms: int
     repairs: list[str]
+    emulations: list[str]
+    ignored: list[str]
 
 
 class ReceiptCandidate(msgspec.Struct, kw_only=True, omit_defaults=True):

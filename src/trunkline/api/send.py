@@ -48,6 +48,12 @@ async def send_stream(
     send: Send, exchange: Exchange, frames: AsyncIterator[bytes], *, headers: Headers = ()
 ) -> None:
     """Sends server-sent events; what ``frames`` yields together is written together."""
+    await begin_stream(send, exchange, headers=headers)
+    await send_rest(send, exchange, frames)
+
+
+async def begin_stream(send: Send, exchange: Exchange, *, headers: Headers = ()) -> None:
+    """Sends the head of a stream."""
     exchange.status = 200
     await send(
         {
@@ -56,6 +62,10 @@ async def send_stream(
             "headers": [*_STREAM, (b"x-request-id", exchange.request_id.encode()), *headers],
         }
     )
+
+
+async def send_rest(send: Send, exchange: Exchange, frames: AsyncIterator[bytes]) -> None:
+    """Sends the events of a stream that has begun, and its end."""
     async with aclosing(frames):  # type: ignore[type-var]  # every caller passes a generator
         async for frame in frames:
             await send({"type": "http.response.body", "body": frame, "more_body": True})

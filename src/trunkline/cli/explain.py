@@ -55,6 +55,10 @@ def _lines(request: Request) -> Iterator[str]:
         yield f"{label:<12} {attempt.provider}, {attempt.model}: {attempt.outcome}{status} after {attempt.ms} ms"
         if attempt.repairs:
             yield f"{'repaired':<12} {', '.join(attempt.repairs)}"
+        if attempt.emulations:
+            yield f"{'emulated':<12} {', '.join(attempt.emulations)}"
+        if attempt.ignored:
+            yield f"{'left out':<12} {', '.join(attempt.ignored)}"
 
 
 def _choice(decision: Decision) -> str:

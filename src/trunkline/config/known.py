@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -33,7 +33,8 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     ``key_env`` and each of ``parts`` are environment variables, of which the first that is set counts.
     A key that does not begin with ``key_prefix`` is somebody else's. ``routes`` are the providers that
-    a router of providers can be asked to pass a request to.
+    a router of providers can be asked to pass a request to. ``takes`` are those of the ``common``
+    parameters of providers.toml that this one takes all the same.
     """
 
     title: str
@@ -44,6 +45,7 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     routes: tuple[str, ...] = ()
     dialect: Literal["openai"] = "openai"
     quirks: Quirks = Quirks()
+    takes: tuple[str, ...] = ()
     source: str
     checked: date
 
@@ -82,7 +84,24 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 @cache
 def providers() -> Mapping[str, KnownProvider]:
     """Returns the known providers by name, in the order in which they are tried."""
-    return msgspec.convert(_read("providers.toml"), dict[str, KnownProvider])
+    document = _read("providers.toml")
+    lacking = document.pop("common")["unsupported"]
+    return {
+        name: _lacking(lacking, one)
+        for name, one in msgspec.convert(document, dict[str, KnownProvider]).items()
+    }
+
+
+def common() -> tuple[str, ...]:
+    """Returns the parameters that known providers do not take, unless one ``takes`` it."""
+    return tuple(_read("providers.toml")["common"]["unsupported"])
+
+
+def _lacking(parameters: Sequence[str], one: KnownProvider) -> KnownProvider:
+    also = [name for name in parameters if name not in one.takes]
+    unsupported = tuple(dict.fromkeys([*one.quirks.unsupported, *also]))
+    quirks = msgspec.structs.replace(one.quirks, unsupported=unsupported)
+    return msgspec.structs.replace(one, quirks=quirks)
 
 
 @cache

@@ -72,6 +72,17 @@ def _read_secret(value: Any) -> Secret:
 _DAY_S = 86_400
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 TOOL_CHOICES = ("auto", "none", "required", "named")
+SCHEMA_RULES = ("closed", "required", "single_types", "item_schemas", "few_variants")
+PARAMETERS = (
+    *("stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "seed"),
+    *("stop", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs"),
+    *("tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
+    *("user", "metadata", "store", "service_tier", "prediction", "prompt_cache_key"),
+    *("prompt_cache_options", "prompt_cache_retention", "safety_identifier", "verbosity"),
+    *("audio", "modalities", "moderation", "functions", "function_call", "web_search_options"),
+    *("top_k", "min_p", "repetition_penalty", "chat_template_kwargs"),
+)
+"""The parameters of chat completions that a provider may lack and nothing else says so of."""
 _Count = Annotated[int, Meta(ge=1)]
 
 
@@ -336,19 +347,46 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             type=values.list_of(*TOOL_CHOICES),
         ),
     ] = ()
+    required_name: Annotated[
+        Literal["required", "any"], _doc("What it calls `tool_choice: required`.")
+    ] = "required"
+    strict_tools: Annotated[bool, _doc("Whether it takes `strict` in a tool.")] = True
     schema_form: Annotated[
-        Literal["", "json_object", "flat", "guided_json"],
+        Literal["", "json_object", "value", "flat", "guided_json"],
         _doc(
-            "How it takes a JSON schema: as the `schema` of a `json_object`, directly in "
-            "`response_format`, or in `guided_json`; empty is OpenAI's way."
+            "How it takes a JSON schema: as the `schema` or the `value` of a `json_object`, directly "
+            "in `response_format`, or in `guided_json`; empty is OpenAI's way."
         ),
     ] = ""
+    schema_rules: Annotated[
+        tuple[str, ...],
+        _doc(
+            "What it wants of a schema with `strict`: objects without further properties, all of them "
+            "required, one type each, no `items: true`, at most five in `anyOf`.",
+            read=values.some_of(*SCHEMA_RULES),
+            type=values.list_of(*SCHEMA_RULES),
+        ),
+    ] = ()
+    strict_schemas: Annotated[
+        bool, _doc("Whether it takes `strict` with a schema; if not, replies are checked here.")
+    ] = True
+    streams_schemas: Annotated[
+        bool, _doc("Whether it can stream a reply that keeps to a schema.")
+    ] = True
     string_content: Annotated[
         Literal["", "tool", "all"],
         _doc("Whose messages' content must be a string: tools' or all."),
     ] = ""
+    null_fields: Annotated[bool, _doc("Whether fields of a message may be null.")] = True
+    developer_role: Annotated[
+        bool, _doc("Whether it knows the role `developer`; if not, that becomes `system`.")
+    ] = True
     split_tool_calls: Annotated[
-        bool, _doc("Whether each tool call must be followed directly by its result.")
+        bool,
+        _doc(
+            "Whether each tool call must be followed directly by its result, and no assistant's "
+            "message be empty."
+        ),
     ] = False
     encoding_format: Annotated[
         bool,
@@ -357,9 +395,27 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = True
     inline_reasoning: Annotated[
-        bool, _doc("Whether reasoning leads the content as `<reasoning>…</reasoning>`.")
+        bool,
+        _doc(
+            "Whether reasoning leads the content as `<reasoning>…</reasoning>`; its replies are "
+            "repaired as those of gpt-oss are."
+        ),
     ] = False
-    unsupported: Annotated[tuple[str, ...], _doc("Parameters that it refuses.")] = ()
+    reasoning_object: Annotated[
+        bool, _doc("Whether it takes `reasoning`, as OpenRouter does, beside `reasoning_effort`.")
+    ] = False
+    guided: Annotated[
+        bool,
+        _doc("Whether it takes `guided_json`, `guided_choice`, `guided_regex`, `guided_grammar`."),
+    ] = False
+    unsupported: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Parameters that it does not take.",
+            read=values.some_of(*PARAMETERS),
+            type="list of parameters",
+        ),
+    ] = ()
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

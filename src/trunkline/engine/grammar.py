@@ -74,7 +74,7 @@ async def check_grammar(grammar: str, *, param: str) -> str:
         )
     try:
         async with asyncio.timeout(COMPILE_TIMEOUT_S):
-            reason = await asyncio.get_running_loop().run_in_executor(_threads, _refusal, grammar)
+            reason = await asyncio.get_running_loop().run_in_executor(_threads, refusal, grammar)
     except TimeoutError as error:
         raise InvalidRequest(f"{param}: it takes too long to compile", param=param) from error
     if reason:
@@ -84,10 +84,11 @@ async def check_grammar(grammar: str, *, param: str) -> str:
 
 async def admits(grammar: str, text: str) -> bool:
     """Whether a text follows a grammar that ends the turn, from its beginning to its end."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _admits, grammar, text)
+    return await asyncio.get_running_loop().run_in_executor(_threads, admitted, grammar, text)
 
 
-def _admits(grammar: str, text: str) -> bool:
+def admitted(grammar: str, text: str) -> bool:
+    """As ``admits``, at once: for a small grammar. Raises ImportError where there is no engine."""
     from llguidance import LLMatcher
 
     matcher = LLMatcher(_bytes_tokenizer(), grammar, log_level=0)
@@ -97,7 +98,8 @@ def _admits(grammar: str, text: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _refusal(grammar: str) -> str:
+def refusal(grammar: str) -> str:
+    """Returns why a grammar cannot be enforced, empty if it can; as ``check_grammar``, at once."""
     from llguidance import LLMatcher  # an optional part: only where the engine is
 
     body = grammar.partition("\n")[2].partition("\n")[2]

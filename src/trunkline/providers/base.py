@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from trunkline.errors import UpstreamError
+from trunkline.providers.parameters import Support
 
 ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
 """Under which names a reply carries the model's reasoning."""
@@ -21,7 +22,9 @@ class Call:
 
     ``model`` is the provider's own id of the model. ``body`` holds the request's top-level fields
     undecoded; ``model`` and ``stream`` in it are the caller's and are overruled by the attributes.
-    ``within_s`` is the time that is left to the request as a whole.
+    ``within_s`` is the time that is left to the request as a whole. ``support`` is what is known of
+    the deployment, None if nothing beyond its provider; a ``lenient`` caller wants what it does not
+    take left out.
     """
 
     model: str
@@ -29,6 +32,8 @@ class Call:
     stream: bool
     request_id: str
     within_s: float | None = None
+    support: Support | None = None
+    lenient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,14 @@ class Reply:
     chunks (without SSE framing and without ``[DONE]``) for a stream, else one chat completion.
     It raises UpstreamError if the reply breaks off. For a stream the last chunk with ``usage`` is
     always asked of the upstream; whether the caller gets it is the edge's affair. ``repairs`` names
-    what was put right in it, all of it once ``chunks`` has ended.
+    what was put right in it, all of it once ``chunks`` has ended; ``emulations`` what was done in
+    another way than the request asked, ``ignored`` the parameters that were left out.
     """
 
     chunks: AsyncIterator[Sequence[bytes]]
     repairs: Collection[str] = ()
+    emulations: Collection[str] = ()
+    ignored: Collection[str] = ()
 
 
 class Whole(NamedTuple):
@@ -63,11 +71,16 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An HTTP request to an upstream, relative to the provider's base URL."""
+    """An HTTP request to an upstream, relative to the provider's base URL.
+
+    ``emulations`` and ``ignored`` as in `Reply`.
+    """
 
     path: str
     body: bytes
     headers: Mapping[str, str]
+    emulations: Collection[str] = ()
+    ignored: Collection[str] = ()
 
 
 class Decoder(Protocol):
@@ -99,7 +112,9 @@ class Decoder(Protocol):
 class Adapter(Protocol):
     """Pure translation between the chat wire format and one upstream dialect. No I/O."""
 
-    def request(self, call: Call, /) -> Outgoing: ...
+    def request(self, call: Call, /) -> Outgoing:
+        """Returns what to send; raises InvalidRequest for what the provider does not take."""
+        ...
 
     def reply(self, call: Call, body: bytes, /) -> Whole:
         """Turns a whole answer into one chat completion; raises UpstreamError if it is none."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from trunkline.errors import UpstreamError
-from trunkline.providers.base import Adapter, Call, Decoder, Reply, Whole
+from trunkline.providers.base import Adapter, Call, Decoder, Outgoing, Reply, Whole
 from trunkline.transport import Client, Timeouts
 from trunkline.wire import sse
 
@@ -62,11 +62,11 @@ class HTTPProvider:
                 recovered = self._adapter.recovered(call, incoming.status, body)
                 if recovered is None:
                     raise self._adapter.error(incoming.status, incoming.headers, body)
-                yield _at_once(recovered)
+                yield _at_once(recovered, outgoing)
                 return
             if not call.stream:
                 body = await incoming.read(_MAX_REPLY_BYTES)
-                yield _at_once(self._adapter.reply(call, body))
+                yield _at_once(self._adapter.reply(call, body), outgoing)
                 return
             if incoming.headers.get("Content-Type", "").startswith(_NOT_A_STREAM):
                 body = await incoming.head(_MAX_ERROR_BYTES)
@@ -76,7 +76,7 @@ class HTTPProvider:
                 first = await _first(reads, parser, decoder)
                 incoming.progressed()
                 async with aclosing(_chunks(first, reads, parser, decoder)) as chunks:
-                    yield Reply(chunks, decoder.repairs)
+                    yield Reply(chunks, decoder.repairs, outgoing.emulations, outgoing.ignored)
             if decoder.done:
                 await incoming.drain()
 
@@ -112,8 +112,8 @@ async def _chunks(
         yield chunks
 
 
-def _at_once(whole: Whole) -> Reply:
+def _at_once(whole: Whole, outgoing: Outgoing) -> Reply:
     async def chunks() -> AsyncGenerator[Sequence[bytes]]:
         yield whole.chunks
 
-    return Reply(chunks(), whole.repairs)
+    return Reply(chunks(), whole.repairs, outgoing.emulations, outgoing.ignored)

@@ -13,15 +13,18 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from trunkline.config import Quirks
 from trunkline.errors import CALLERS_MISTAKES, UpstreamError
 from trunkline.providers.base import Call, Outgoing, ReasoningFields, Whole
 from trunkline.providers.repair import StreamRepair, is_gpt_oss, recover, repair_reply
+from trunkline.providers.request import RequestForm
 from trunkline.wire.sse import DONE
 
 _TRUE = Raw(b"true")
 _INCLUDE_USAGE = Raw(b'{"include_usage":true}')
 _REASONING = ("reasoning", "reasoning_content")
-_OURS = ("provider",)  # fields that speak to the router, not to the model
+
+_Shown = ReasoningFields | Literal["none"]
 
 _MAX_WITHHELD = 64  # chunks; beyond that a stream counts as committed
 _MAX_WITHHELD_BYTES = 1024 * 1024
@@ -60,7 +63,7 @@ class OpenAIChat:
     ``reasoning_fields`` says under which names reasoning text reaches the caller, whichever of the
     two the provider uses: ``reasoning`` (gpt-oss, OpenRouter) or ``reasoning_content`` (vLLM).
     ``gpt_oss`` are the provider's ids of models that are gpt-oss though their ids do not say so:
-    what gpt-oss answers is repaired.
+    what gpt-oss answers is repaired. ``quirks`` are where the provider deviates.
     """
 
     def __init__(
@@ -69,8 +72,14 @@ class OpenAIChat:
         key: str | None = None,
         reasoning_fields: ReasoningFields = "both",
         gpt_oss: Collection[str] = (),
+        quirks: Quirks | None = None,
     ) -> None:
         self._key = key
+        quirks = quirks or Quirks()
+        self._form = RequestForm(quirks)
+        self._reads_all = quirks.inline_reasoning  # which the reader of gpt-oss takes out
+        self._hides_itself = quirks.reasoning_object
+        self._reports_usage = "stream_options" not in quirks.unsupported
         self._gpt_oss = frozenset(gpt_oss)
         self._reasoning_fields: ReasoningFields = reasoning_fields
         self._headers = {"Content-Type": "application/json"}
@@ -78,16 +87,19 @@ class OpenAIChat:
             self._headers["Authorization"] = f"Bearer {key}"
 
     def request(self, call: Call, /) -> Outgoing:
-        """Swaps the model and asks a stream for its usage; every other field goes as it came."""
-        body = {name: raw for name, raw in call.body.items() if name not in _OURS}
+        """Swaps the model and asks a stream for its usage; what the provider takes goes as it came."""
+        body, emulations, ignored = self._form.prepared(
+            call.body, support=call.support, lenient=call.lenient
+        )
         body["model"] = Raw(_encode(call.model))
         if call.stream:
             body["stream"] = _TRUE
-            body["stream_options"] = _with_usage(body.get("stream_options"))
+            if self._reports_usage:
+                body["stream_options"] = _with_usage(body.get("stream_options"))
         else:
             body.pop("stream", None)
             body.pop("stream_options", None)
-        return Outgoing("/chat/completions", _encode(body), self._headers)
+        return Outgoing("/chat/completions", _encode(body), self._headers, emulations, ignored)
 
     def reply(self, call: Call, body: bytes, /) -> Whole:
         try:
@@ -96,7 +108,7 @@ class OpenAIChat:
             choices = _decode_objects(completion.get("choices", b"[]")) or []
             named = None
             if b'"reasoning' in body:
-                named = _renamed(completion, choices, "message", self._reasoning_fields)
+                named = _renamed(completion, choices, "message", self._fields(call))
         except _NOT_JSON as error:
             raise _not_a_completion() from error
         if not choices:
@@ -107,19 +119,17 @@ class OpenAIChat:
             return Whole((named or body,))
         try:
             repaired = repair_reply(
-                call, completion, choices, reasoning_names=_wanted(self._reasoning_fields)
+                call, completion, choices, reasoning_names=_wanted(self._fields(call))
             )
         except _NOT_JSON as error:
             raise _not_a_completion() from error
         return Whole((repaired.document or named or body,), repaired.repairs)
 
     def decoder(self, call: Call, /) -> ChatDecoder:
-        repair = None
+        repair, fields = None, self._fields(call)
         if self._is_gpt_oss(call):
-            repair = StreamRepair(call, reasoning_names=_wanted(self._reasoning_fields))
-        return ChatDecoder(
-            call, reasoning_fields=self._reasoning_fields, key=self._key, repair=repair
-        )
+            repair = StreamRepair(call, reasoning_names=_wanted(fields))
+        return ChatDecoder(call, reasoning_fields=fields, key=self._key, repair=repair)
 
     def recovered(self, call: Call, status: int, body: bytes, /) -> Whole | None:
         """Reads the call in a ``failed_generation``: what the provider's own reader gave up on."""
@@ -128,8 +138,15 @@ class OpenAIChat:
         chunks = _recovered(call, body)
         return None if chunks is None else Whole(chunks, _FAILED_GENERATION)
 
+    def _fields(self, call: Call) -> _Shown:
+        """Returns under which names the caller gets the reasoning; it may not want it."""
+        options = None if self._hides_itself else call.body.get("reasoning")
+        if options and _decode_any(options).get("exclude"):
+            return "none"
+        return self._reasoning_fields
+
     def _is_gpt_oss(self, call: Call) -> bool:
-        return call.model in self._gpt_oss or is_gpt_oss(call.model)
+        return self._reads_all or call.model in self._gpt_oss or is_gpt_oss(call.model)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
         fault = _fault(body, key=self._key)
@@ -164,7 +181,7 @@ class ChatDecoder:
         self,
         call: Call,
         *,
-        reasoning_fields: ReasoningFields,
+        reasoning_fields: _Shown,
         key: str | None = None,
         repair: StreamRepair | None = None,
     ) -> None:
@@ -173,7 +190,7 @@ class ChatDecoder:
         self._call = call
         self._repair = repair
         self._key = key  # which no error may quote
-        self._reasoning_fields: ReasoningFields = reasoning_fields
+        self._reasoning_fields: _Shown = reasoning_fields
         self._committed = False
         self._failure: UpstreamError | None = None
         self._names = [name.encode() for name in _wanted(reasoning_fields)]
@@ -383,7 +400,7 @@ def _renamed(
     document: dict[str, Raw],
     choices: list[dict[str, Raw]],
     holder: Literal["message", "delta"],
-    fields: ReasoningFields,
+    fields: _Shown,
 ) -> bytes | None:
     """Returns the document with reasoning text under the wanted names, None if it is so already."""
     changed = False
@@ -399,7 +416,7 @@ def _renamed(
     return _encode(document)
 
 
-def _rename(holder: dict[str, Raw], fields: ReasoningFields) -> bool:
+def _rename(holder: dict[str, Raw], fields: _Shown) -> bool:
     texts = {name: raw for name in _REASONING if (raw := holder.get(name)) and _is_text(raw)}
     wanted = _wanted(fields)
     if not texts or tuple(texts) == wanted:
@@ -411,8 +428,13 @@ def _rename(holder: dict[str, Raw], fields: ReasoningFields) -> bool:
     return True
 
 
-def _wanted(fields: ReasoningFields) -> tuple[str, ...]:
-    return _REASONING if fields == "both" else (fields,)
+def _wanted(fields: _Shown) -> tuple[str, ...]:
+    match fields:
+        case "both":
+            return _REASONING
+        case "none":
+            return ()
+    return (fields,)
 
 
 def _is_text(raw: Raw) -> bool:

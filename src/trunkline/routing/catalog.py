@@ -12,6 +12,7 @@ from trunkline.accounts.pricing import Price
 from trunkline.config import (
     ModelSettings,
     ProviderSettings,
+    Quirks,
     Settings,
     known,
     lacks_key,
@@ -19,6 +20,7 @@ from trunkline.config import (
 )
 from trunkline.errors import InvalidRequest, ModelNotFound, NoMatchingProvider
 from trunkline.ids import now
+from trunkline.providers.parameters import engine_support, support_of
 from trunkline.routing import policy
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment, Kind
 from trunkline.routing.policy import POLICIES, Policy
@@ -264,6 +266,7 @@ def deployment_of(
         reserve=provider.reserve,
         deprecated=gone if isinstance(gone, bool) else gone <= today,
         abilities=_abilities(offer),
+        support=support_of(provider.quirks, offer),
     )
 
 
@@ -280,6 +283,7 @@ def engine_deployment(
         max_output=max_output,
         local=True,
         reserve=reserve,
+        support=engine_support(),
     )
 
 
@@ -295,11 +299,12 @@ def _through(
         if at_router and slug not in settings.providers:
             live = settings.said_by(router)
             said = live.through.get(slug, {}) if live else {}
-            yield slug, [_passed_on(deployment, slug, said) for deployment in at_router]
+            quirks = settings.providers[router].quirks
+            yield slug, [_passed_on(deployment, slug, said, quirks) for deployment in at_router]
 
 
 def _passed_on(
-    deployment: Deployment, slug: str, said: Mapping[str, refreshed.Facts]
+    deployment: Deployment, slug: str, said: Mapping[str, refreshed.Facts], quirks: Quirks
 ) -> Deployment:
     offer = known.offers(slug).get(deployment.model)
     facts = refreshed.over(offer.settings if offer else ModelSettings(), said.get(deployment.model))
@@ -308,6 +313,7 @@ def _passed_on(
         upstream_model=f"{deployment.upstream_model}:{slug}",
         price=_price(facts, deployment.kind) or deployment.price,
         abilities=_abilities(offer.settings) if offer else deployment.abilities,
+        support=support_of(quirks, offer.settings) if offer else deployment.support,
     )
 
 

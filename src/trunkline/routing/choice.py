@@ -13,6 +13,7 @@ import msgspec
 
 from trunkline.accounts.limits import objection
 from trunkline.errors import NoMatchingProvider
+from trunkline.providers.parameters import FEATURES
 from trunkline.routing import policy
 from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import LOCAL, Deployment
@@ -63,14 +64,17 @@ class Chooser:
         wishes: Wishes,
         limits: Limits,
         account_id: str,
+        lenient: bool = False,
     ) -> Plan:
         """Returns the plan with its deployments in the order to be tried, and its decision.
 
         ``limits`` are those of the caller's key. None is left if all that could serve the request
-        cool down. Raises NoMatchingProvider, which says what removed each, if the filters leave none.
+        cool down. Raises NoMatchingProvider, which says what removed each, if the filters leave none,
+        or names the parameter that nobody takes (``unsupported_parameter``). A ``lenient`` request can do
+        without most.
         """
         offers = plan.deployments
-        removed = _removed(plan, request, wishes=wishes, limits=limits)
+        removed = _removed(plan, request, wishes=wishes, limits=limits, lenient=lenient)
         conversation = None
         if len(offers) > 1 or plan.pinned:
             conversation = conversation_of(request, account_id=account_id, model=plan.model)
@@ -91,6 +95,9 @@ class Chooser:
             candidates=tuple(map(self._candidate, offers, removed)),
         )
         if all(removed):
+            feature = needs_of(request).refused_by_all(offers)
+            if feature is not None:
+                raise _taken_by_nobody(feature, decision)
             raise _nobody_left(plan.model, decision, wishes)
         order = planned(decision)
         return msgspec.structs.replace(
@@ -233,6 +240,7 @@ def _removed(
     *,
     wishes: Wishes,
     limits: Limits,
+    lenient: bool,
 ) -> Sequence[str | None]:
     """Returns for each deployment which filter leaves it out, None for those that are left."""
     offers = plan.deployments
@@ -244,9 +252,11 @@ def _removed(
         removed = [r or _beyond(limits, plan, o) for r, o in zip(removed, offers, strict=True)]
     if wishes is not NO_WISHES:
         removed = [r or wishes.objection(o) for r, o in zip(removed, offers, strict=True)]
-    # Who was pinned is asked, whatever is known of it, and may say so itself.
-    if not plan.pinned or wishes.require_parameters:
-        removed = _unable(removed, offers, request, strictly=bool(wishes.require_parameters))
+    # Who was pinned, or is alone, is asked whatever is known of it, and says more precisely why not.
+    if (len(offers) > 1 and not plan.pinned) or wishes.require_parameters:
+        removed = _unable(
+            removed, offers, request, strictly=bool(wishes.require_parameters), lenient=lenient
+        )
     if by_name and not _asks_for_own(plan, wishes):
         removed = _reserved(removed, offers, wishes)
     return removed
@@ -258,11 +268,12 @@ def _unable(
     request: ChatRequest | EmbeddingRequest,
     *,
     strictly: bool,
+    lenient: bool,
 ) -> list[str | None]:
     """Leaves out who lacks what the request needs; ``strictly`` also who only suits it less."""
-    if not any(offer.abilities or offer.context or offer.dimensions for offer in offers):
+    if not any(offer.support or offer.context or offer.dimensions for offer in offers):
         return removed
-    needs = needs_of(request)
+    needs = needs_of(request, lenient=lenient)
     able = [r or needs.lacking(o) for r, o in zip(removed, offers, strict=True)]
     suited = [r or needs.unsuited(o) for r, o in zip(able, offers, strict=True)]
     return suited if strictly or not all(suited) else able
@@ -294,6 +305,16 @@ def _beyond(limits: Limits, plan: Plan, offer: Deployment) -> str | None:
     behind = plan.suffix if plan.pinned and plan.suffix != offer.provider else None
     return objection(
         limits, model=plan.model, provider=offer.provider, price=offer.price, behind=behind
+    )
+
+
+def _taken_by_nobody(feature: str, decision: Decision) -> NoMatchingProvider:
+    way = " (the header 'x-trunkline-params: lenient' leaves it out)"
+    return NoMatchingProvider(
+        f"nobody who offers the model takes '{feature}'{way if FEATURES[feature].droppable else ''}",
+        code="unsupported_parameter",
+        param=FEATURES[feature].parameter,
+        decision=decision,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from trunkline.accounts.pricing import Price
+from trunkline.providers.parameters import Support
 
 LOCAL = "local"
 """The embedded engine's name among the providers, and the policy that keeps to one's own machines."""
@@ -48,6 +49,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     reserve: bool = False
     """Asked only if it is asked for (`:local`, its name), or if nobody else offers the model."""
     abilities: Abilities | None = None
+    support: Support | None = None
+    """What it lacks of what requests may ask for; None where nothing is known of it."""
     deprecated: bool = False
     """Asked only if its provider is asked for by name."""
     listed: bool = True

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from trunkline.providers.parameters import FEATURES, IMAGES, features_of
 from trunkline.routing.deployment import Deployment
 from trunkline.wire.chat import ChatRequest
 from trunkline.wire.embeddings import EmbeddingRequest
 
 _BYTES_PER_TOKEN = 6  # more than prompts have, so that none seems longer than it is
-_NO_TOOLS = (b"", b"[]")
+_IN_WORDS = {"tools": "does not call tools", IMAGES: "does not see images"}
 
 
 class Needs(NamedTuple):
@@ -18,33 +20,34 @@ class Needs(NamedTuple):
     ``most`` is how long the answer may become at most, 0 where the request does not say.
     """
 
-    tools: bool = False
-    structured: bool = False
-    vision: bool = False
-    effort: str | None = None
+    features: frozenset[str] = frozenset()
+    lenient: bool = False
     tokens: int | None = None
     most: int = 0
     dimensions: int | None = None
 
     def lacking(self, deployment: Deployment) -> str | None:
         """Returns what of the needs is certainly not served, None if nothing is."""
-        abilities = deployment.abilities
-        if abilities is None:
+        support = deployment.support
+        if support is None or self.features.isdisjoint(support.refused):
             return None
-        if self.tools and abilities.tools is False:
-            return "does not call tools"
-        if self.structured and abilities.structured is False:
-            return "does not follow a JSON schema"
-        if self.tools and self.structured and abilities.structured_with_tools is False:
-            return "does not follow a JSON schema beside tools"
-        if self.vision and abilities.vision is False:
-            return "does not see images"
+        for name in sorted(self.features & support.refused):
+            if not (self.lenient and FEATURES[name].droppable):
+                return _IN_WORDS.get(name, f"does not take '{name}'")
         return None
+
+    def refused_by_all(self, deployments: Sequence[Deployment]) -> str | None:
+        """Returns a parameter that none of the deployments takes, None if there are several reasons."""
+        common = self.features
+        for deployment in deployments:
+            common &= deployment.support.refused if deployment.support else frozenset()
+        return min(common - _IN_WORDS.keys(), default=None)
 
     def unsuited(self, deployment: Deployment) -> str | None:
         """Returns why another deployment would suit better, None if there is nothing.
 
-        It may serve the request all the same: lengths are estimated, and efforts have neighbours.
+        It may serve the request all the same: lengths are estimated, much can be emulated, and who
+        is lenient does without.
         """
         if self.tokens and deployment.context and self.tokens > deployment.context:
             return f"about {self.tokens} tokens or more are beyond its {deployment.context}"
@@ -52,27 +55,29 @@ class Needs(NamedTuple):
             return f"answers with {deployment.max_output} tokens at most, not {self.most}"
         if self.dimensions and deployment.dimensions and self.dimensions > deployment.dimensions:
             return f"has vectors of {deployment.dimensions} dimensions at most"
-        efforts = deployment.abilities.efforts if deployment.abilities else None
-        if self.effort and efforts is not None and self.effort not in efforts:
-            return f"does not take the effort '{self.effort}'"
-        return None
+        return self.not_taken(deployment)
+
+    def not_taken(self, deployment: Deployment) -> str | None:
+        """Returns which parameter the deployment does not take as it is, None if it takes all."""
+        support = deployment.support
+        if support is None or not (avoided := self.features & support.avoided):
+            return None
+        name = min(avoided)
+        return f"does not take '{name}'" if name in support.refused else f"would emulate '{name}'"
 
 
-def needs_of(request: ChatRequest | EmbeddingRequest) -> Needs:
+def needs_of(request: ChatRequest | EmbeddingRequest, *, lenient: bool = False) -> Needs:
     """Reads off a request what it needs, without decoding its messages."""
     if isinstance(request, EmbeddingRequest):
         return _needs_of_texts(request)
     parameters = request.parameters
-    messages, tools = bytes(parameters.messages), bytes(parameters.tools)
-    reasoning = parameters.reasoning
-    vision = b'"image_url"' in messages
+    features = features_of(request.fields)
     most = parameters.max_completion_tokens or parameters.max_tokens or 0
+    size = len(bytes(parameters.messages)) + len(bytes(parameters.tools))
     return Needs(
-        tools=tools not in _NO_TOOLS and bytes(parameters.tool_choice) != b'"none"',
-        structured=b'"json_schema"' in bytes(parameters.response_format),
-        vision=vision,
-        effort=parameters.reasoning_effort or (reasoning.effort if reasoning else None),
-        tokens=None if vision else (len(messages) + len(tools)) // _BYTES_PER_TOKEN + most,
+        features=features,
+        lenient=lenient,
+        tokens=None if IMAGES in features else size // _BYTES_PER_TOKEN + most,
         most=most,
     )
 

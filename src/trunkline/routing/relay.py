@@ -155,7 +155,12 @@ class Relay:
     ) -> Reply:
         """Opens a deployment within the time that is left to the request."""
         within_s = due - self._health.clock()
-        attempted = replace(call, model=deployment.upstream_model, within_s=within_s)
+        attempted = replace(
+            call,
+            model=deployment.upstream_model,
+            within_s=within_s,
+            support=deployment.support,
+        )
         provider = self._providers[deployment.provider]
         try:
             async with asyncio.timeout(within_s) as limit:

@@ -72,7 +72,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at one deployment: ``outcome`` is a word such as ``committed``, ``failed`` or ``timed_out``.
 
     ``model`` is the provider's own id; ``status`` its HTTP status, if it came to one; ``ms`` how
-    long the attempt took to commit or to fail; ``repairs`` names what was put right in its reply.
+    long the attempt took to commit or to fail; ``repairs`` names what was put right in its reply,
+    ``emulations`` what was done in another way than asked, ``ignored`` parameters that were left out.
     """
 
     provider: str
@@ -81,6 +82,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     ms: int
     repairs: tuple[str, ...] = ()
+    emulations: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -164,11 +164,20 @@ class Completion(Struct, kw_only=True):
 encode = msgspec.json.Encoder().encode
 
 
+class _OfGroq(Struct):
+    usage: Usage | None = None
+
+
 class Report(Struct):
-    """What a chunk or completion says of its usage. ``choices`` tells whether it says more."""
+    """What a chunk or completion says of its usage. ``choices`` tells whether it says more.
+
+    ``apart`` is that the usage stands in a field of the provider's own, ``x_groq``.
+    """
 
     usage: Usage | None = None
     choices: list[Raw] = []
+    x_groq: _OfGroq | None = None
+    apart: bool = False
 
 
 _decode_report = msgspec.json.Decoder(Report).decode
@@ -182,6 +191,8 @@ def peek_report(document: bytes) -> Report | None:
         report = _decode_report(document)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    if report.usage is None and report.x_groq is not None:
+        report.usage, report.apart = report.x_groq.usage, True
     return report if report.usage is not None else None
 
 
@@ -203,11 +214,44 @@ def with_cost(chunk: bytes, cost_usd: str) -> bytes:
     return encode(fields)
 
 
+def usage_alone(chunk: bytes) -> bytes:
+    """Returns a chunk of nothing but the usage that one reports beside something else."""
+    fields = _decode_object(chunk)
+    usage = fields.get("usage", b"null")
+    if bytes(usage) == b"null":
+        usage = _decode_object(fields["x_groq"])["usage"]
+    head = {name: fields[name] for name in _HEAD if name in fields}
+    return encode({**head, "choices": [], "usage": usage})
+
+
+_HEAD = ("id", "object", "created", "model", "system_fingerprint")
+
+
 def without_usage(chunk: bytes) -> bytes:
     """Takes the usage out of a chunk that also says something else."""
     fields = _decode_object(chunk)
     del fields["usage"]
     return encode(fields)
+
+
+def as_chunks(completion: dict[str, Any]) -> list[bytes]:
+    """Returns the chunks of the stream in which a decoded completion could have come."""
+    about = {name: value for name, value in completion.items() if name not in ("choices", "usage")}
+    about["object"] = "chat.completion.chunk"
+    chunks = []
+    for choice in completion["choices"]:
+        index = {"index": choice["index"]}
+        delta = {name: value for name, value in choice["message"].items() if value is not None}
+        if calls := delta.get("tool_calls"):
+            delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+        said = {**index, "delta": delta, "finish_reason": None}
+        if (logprobs := choice.get("logprobs")) is not None:
+            said["logprobs"] = logprobs
+        over = {**index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
+        chunks += [encode({**about, "choices": [one]}) for one in (said, over)]
+    if (usage := completion.get("usage")) is not None:
+        chunks.append(encode({**about, "choices": [], "usage": usage}))
+    return chunks
 
 
 def fold(chunks: Iterable[Chunk]) -> Completion:

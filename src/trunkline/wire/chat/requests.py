@@ -99,6 +99,9 @@ class Fate(enum.StrEnum):
     """What becomes of a parameter."""
 
     SERVED = "served"
+    PASSED = "passed"
+    RENAMED = "renamed"
+    EMULATED = "emulated"
     IGNORED = "accepted and ignored"
     REFUSED = "refused"
 
@@ -106,7 +109,7 @@ class Fate(enum.StrEnum):
 class Parameter(Struct, frozen=True):
     """One top-level field: its fate at the embedded engine, and the sentence for the reference page.
 
-    A provider over HTTP gets every known field but ``provider`` as the caller sent it.
+    What becomes of it at a provider over HTTP stands in providers/parameters.py.
     """
 
     engine: Fate
