@@ -341,7 +341,7 @@ class _Alike:
         reasoning = payload.count(b'"reasoning')
         if bare["name"] == b"content":
             return None if reasoning else cls(before, after, ())
-        if reasoning > 1:
+        if reasoning > 1 or not reasoning_names:
             return None
         delta = payload[: bare.start("name") - 1]
         first, *others = [b'"%b":"' % name for name in reasoning_names]
