@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -16,22 +17,19 @@ from trunkline.api.errors import api_error, envelope
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.metrics import Metrics
 from trunkline.api.pulse import Pulse
-from trunkline.api.receive import ClientGoneError, read_body, until_hangup
+from trunkline.api.receive import read_body, until_hangup
+from trunkline.api.run import Run, is_lenient, plan_of_nobody, recorded
 from trunkline.api.send import send_json, send_rest, send_stream
 from trunkline.errors import (
-    InvalidRequest,
     NoMatchingProvider,
-    ServerStopping,
     TrunklineError,
     UpstreamError,
 )
-from trunkline.ids import now
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
 from trunkline.providers.parameters import HELD_BACK_BY, features_of
 from trunkline.routing import (
     LOCAL,
-    NOT_ASKED,
     Answer,
     Catalog,
     Chooser,
@@ -41,7 +39,7 @@ from trunkline.routing import (
     Wishes,
     decode_wishes,
 )
-from trunkline.store import Attempt, Request, Requests
+from trunkline.store import Request, Requests
 from trunkline.wire import chat, sse
 
 _DONE = b"data: [DONE]\n\n"
@@ -89,7 +87,7 @@ class ChatCompletions:
         body = await read_body(
             scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
         )
-        lenient = self._lenient(scope)
+        lenient = is_lenient(scope, self._params)
         request = chat.decode_request(body, lenient=lenient)
         wishes = decode_wishes(request.fields.get("provider"))
         exchange = exchange_of(scope)
@@ -97,22 +95,8 @@ class ChatCompletions:
         if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
             request = chat.without_refused(request)
         run = _Run(exchange, request, plan, lenient=lenient)
-        try:
+        with recorded(run, partial(self._settle, run)):
             await until_hangup(receive, run.exchange, self._answer(run, send))
-        except ClientGoneError:
-            run.status, run.error_code = 499, "client_gone"
-            raise
-        except asyncio.CancelledError:
-            run.status = run.exchange.status or ServerStopping.status
-            run.error_code = ServerStopping.code
-            raise
-        except Exception as error:
-            failure = api_error(error)
-            run.status, run.error_code = failure.status, failure.code
-            run.attempts = run.attempts or tuple(failure.attempts)
-            raise
-        finally:
-            self._settle(run)
 
     def _plan(
         self,
@@ -135,24 +119,11 @@ class ChatCompletions:
                 lenient=lenient,
             )
         except NoMatchingProvider as error:
-            asked = request.parameters.model
-            plan = Plan(asked, asked, None, (), decision=error.decision)
+            plan = plan_of_nobody(request.parameters.model, error)
             run = _Run(exchange, request, plan, lenient=lenient)
-            run.status, run.error_code = error.status, error.code
+            run.failed(error)
             self._settle(run)
             raise
-
-    def _lenient(self, scope: Scope) -> bool:
-        wanted: str = self._params
-        for name, value in scope["headers"]:
-            if name == b"x-trunkline-params":
-                wanted = value.decode("latin-1").lower()
-        if wanted not in ("strict", "lenient"):
-            raise InvalidRequest(
-                "the header x-trunkline-params must be 'strict' or 'lenient'",
-                param="x-trunkline-params",
-            )
-        return wanted == "lenient"
 
     async def _answer(self, run: _Run, send: Send) -> None:
         if run.held_back:
@@ -258,25 +229,19 @@ async def _told(run: _Run, error: Exception) -> AsyncGenerator[bytes, None]:
     yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
 
 
-class _Run:
-    """One request on its way, and what becomes known of it."""
+class _Run(Run):
+    """One chat completion on its way."""
 
     def __init__(
         self, exchange: Exchange, request: chat.ChatRequest, plan: Plan, *, lenient: bool
     ) -> None:
-        self.exchange = exchange
-        self._lenient = lenient
-        self.plan = plan
-        self.status = 200
-        self.error_code: str | None = None
+        super().__init__(exchange, plan, ignored=request.ignored)
         self.usage: chat.Usage | None = None
         self.chunks = 0
+        self._lenient = lenient
         self._estimated = False
         self._last_usage: bytes | None = None
-        self.attempts: tuple[Attempt, ...] = ()
-        self._created_at = now()
         self._request = request
-        self._answer: Answer | None = None
         parameters = request.parameters
         exchange.stream = bool(parameters.stream)
         options = parameters.stream_options
@@ -300,23 +265,10 @@ class _Run:
             lenient=self._lenient,
         )
 
-    def committed(self, answer: Answer) -> None:
-        self._answer = answer
-        self.attempts = tuple(answer.attempts)
-        self.exchange.provider = answer.deployment.provider
-        self.exchange.model = answer.deployment.model
-        self.exchange.listed = answer.deployment.listed
-
-    def given_up(self, attempts: Sequence[Attempt]) -> None:
-        """Nobody waits any more for what was tried so far."""
-        self.attempts = tuple(attempts)
-
     def note_reply(self) -> None:
         """Notes what was put right, emulated and left out, which is known once the reply has ended."""
-        if self._answer is None:
-            return
-        reply = self._answer.reply
-        if not (reply.repairs or reply.emulations or reply.ignored):
+        reply = self.reply
+        if reply is None or not (reply.repairs or reply.emulations or reply.ignored):
             return
         self.exchange.repairs = tuple(sorted(reply.repairs))
         self.exchange.emulations = tuple(sorted(reply.emulations))
@@ -328,23 +280,6 @@ class _Run:
             ignored=tuple(sorted(reply.ignored)),
         )
         self.attempts = (*failed, committed)
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        if self._answer is None:
-            return []
-        deployment = self._answer.deployment
-        headers = [
-            (b"x-trunkline-provider", deployment.provider.encode()),
-            (b"x-trunkline-model", _header_text(deployment.model)),
-            (b"x-trunkline-attempts", str(self._asked()).encode()),
-        ]
-        if self._request.ignored or self._answer.reply.ignored:
-            names = sorted({*self._request.ignored, *self._answer.reply.ignored})
-            headers.append((b"x-trunkline-ignored", _header_text(", ".join(names))))
-        return headers
-
-    def _asked(self) -> int:
-        return sum(attempt.outcome != NOT_ASKED for attempt in self.attempts)
 
     def tokens(self) -> int | None:
         """Returns how many tokens the answer had, reasoning included; None if nobody said."""
@@ -379,7 +314,7 @@ class _Run:
 
     def estimate(self) -> None:
         """Counts what a provider used that did not say so: a token a chunk, and one for four bytes asked."""
-        if self.usage is not None or self._answer is None or self.status != 200:
+        if self.usage is not None or self.answer is None or self.status != 200:
             return
         asked = len(bytes(self._request.parameters.messages)) // 4
         self.usage = chat.Usage(
@@ -393,7 +328,7 @@ class _Run:
 
     def _cost(self) -> int | None:
         """Nano-dollars; None if the price or the usage is not known."""
-        price = self._answer.deployment.price if self._answer else None
+        price = self.answer.deployment.price if self.answer else None
         if price is None or self.usage is None:
             return None
         used = BilledUsage(
@@ -410,7 +345,7 @@ class _Run:
             id=exchange.request_id,
             account_id=exchange.caller.account_id,
             key_id=exchange.caller.key_id,
-            created_at=self._created_at,
+            created_at=self.created_at,
             api="chat",
             model=self.plan.asked,
             provider=exchange.provider,
@@ -429,8 +364,3 @@ class _Run:
             first_token_ms=None if first is None else round(first * 1000),
             duration_ms=round(exchange.elapsed_s() * 1000),
         )
-
-
-def _header_text(text: str) -> bytes:
-    """Names come from the operator and from callers: nothing but printable ASCII may get into a header."""
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:200].encode()

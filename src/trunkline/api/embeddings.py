@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from starlette.types import Receive, Scope, Send
 
 from trunkline.accounts import Usage as BilledUsage
 from trunkline.accounts import cost, usd
-from trunkline.api.errors import api_error
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.metrics import Metrics
-from trunkline.api.receive import ClientGoneError, read_body, until_hangup
+from trunkline.api.receive import read_body, until_hangup
+from trunkline.api.run import Run, is_lenient, plan_of_nobody, recorded
 from trunkline.api.send import send_json
-from trunkline.errors import InvalidRequest, NoMatchingProvider, ServerStopping
-from trunkline.ids import now
+from trunkline.errors import NoMatchingProvider
 from trunkline.providers.base import Call
 from trunkline.routing import (
-    NOT_ASKED,
-    Answer,
     Catalog,
     Chooser,
     Plan,
@@ -29,7 +25,7 @@ from trunkline.routing import (
     Wishes,
     decode_wishes,
 )
-from trunkline.store import Attempt, Request, Requests
+from trunkline.store import Request, Requests
 from trunkline.wire import chat, embeddings
 
 
@@ -68,27 +64,13 @@ class Embeddings:
         body = await read_body(
             scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
         )
-        request = embeddings.decode_request(body, lenient=self._lenient(scope))
+        request = embeddings.decode_request(body, lenient=is_lenient(scope, self._params))
         wishes = decode_wishes(request.fields.get("provider"))
         exchange = exchange_of(scope)
         plan = self._plan(exchange, request, wishes, resolve)
         run = _Run(exchange, request, plan)
-        try:
+        with recorded(run, partial(self._settle, run)):
             await until_hangup(receive, exchange, self._answer(run, send))
-        except ClientGoneError:
-            run.status, run.error_code = 499, "client_gone"
-            raise
-        except asyncio.CancelledError:
-            run.status = exchange.status or ServerStopping.status
-            run.error_code = ServerStopping.code
-            raise
-        except Exception as error:
-            failure = api_error(error)
-            run.status, run.error_code = failure.status, failure.code
-            run.attempts = run.attempts or tuple(failure.attempts)
-            raise
-        finally:
-            self._settle(run)
 
     def _resolve(self, name: str) -> Plan:
         return self._catalog.resolve(name, kind="embedding")
@@ -111,23 +93,10 @@ class Embeddings:
                 account_id=caller.account_id,
             )
         except NoMatchingProvider as error:
-            asked = request.parameters.model
-            run = _Run(exchange, request, Plan(asked, asked, None, (), decision=error.decision))
-            run.status, run.error_code = error.status, error.code
+            run = _Run(exchange, request, plan_of_nobody(request.parameters.model, error))
+            run.failed(error)
             self._settle(run)
             raise
-
-    def _lenient(self, scope: Scope) -> bool:
-        wanted: str = self._params
-        for name, value in scope["headers"]:
-            if name == b"x-trunkline-params":
-                wanted = value.decode("latin-1").lower()
-        if wanted not in ("strict", "lenient"):
-            raise InvalidRequest(
-                "the header x-trunkline-params must be 'strict' or 'lenient'",
-                param="x-trunkline-params",
-            )
-        return wanted == "lenient"
 
     async def _answer(self, run: _Run, send: Send) -> None:
         async with self._relay.open(run.plan, run.call(), on_given_up=run.given_up) as answer:
@@ -145,21 +114,15 @@ class Embeddings:
             self._metrics.used(exchange.provider, model, run.usage)
 
 
-class _Run:
-    """One request on its way, and what becomes known of it."""
+class _Run(Run):
+    """One request for embeddings on its way."""
 
     def __init__(
         self, exchange: Exchange, request: embeddings.EmbeddingRequest, plan: Plan
     ) -> None:
-        self.exchange = exchange
-        self.plan = plan
-        self.status = 200
-        self.error_code: str | None = None
+        super().__init__(exchange, plan, ignored=request.ignored)
         self.usage: chat.Usage | None = None
-        self.attempts: tuple[Attempt, ...] = ()
-        self._created_at = now()
         self._request = request
-        self._answer: Answer | None = None
 
     def call(self) -> Call:
         return Call(
@@ -169,33 +132,15 @@ class _Run:
             request_id=self.exchange.request_id,
         )
 
-    def committed(self, answer: Answer) -> None:
-        self._answer = answer
-        self.attempts = tuple(answer.attempts)
-        self.exchange.provider = answer.deployment.provider
-        self.exchange.model = answer.deployment.model
-        self.exchange.listed = answer.deployment.listed
-
-    def given_up(self, attempts: Sequence[Attempt]) -> None:
-        """Nobody waits any more for what was tried so far."""
-        self.attempts = tuple(attempts)
-
     def headers(self) -> list[tuple[bytes, bytes]]:
-        asked = sum(attempt.outcome != NOT_ASKED for attempt in self.attempts)
-        headers = [
-            (b"x-trunkline-provider", (self.exchange.provider or "").encode()),
-            (b"x-trunkline-model", _header_text(self.exchange.model or "")),
-            (b"x-trunkline-attempts", str(asked).encode()),
-        ]
-        if self._request.ignored:
-            headers.append((b"x-trunkline-ignored", _header_text(", ".join(self._request.ignored))))
+        headers = super().headers()
         if (nano := self._cost()) is not None:
             headers.append((b"x-trunkline-cost-usd", usd(nano).encode()))
         return headers
 
     def _cost(self) -> int | None:
         """Nano-dollars; None if the price or the usage is not known."""
-        price = self._answer.deployment.price if self._answer else None
+        price = self.answer.deployment.price if self.answer else None
         if price is None or self.usage is None:
             return None
         return cost(BilledUsage(prompt_tokens=self.usage.prompt_tokens, completion_tokens=0), price)
@@ -206,7 +151,7 @@ class _Run:
             id=exchange.request_id,
             account_id=exchange.caller.account_id,
             key_id=exchange.caller.key_id,
-            created_at=self._created_at,
+            created_at=self.created_at,
             api="embeddings",
             model=self.plan.asked,
             provider=exchange.provider,
@@ -220,8 +165,3 @@ class _Run:
             cost_nano_usd=self._cost(),
             duration_ms=round(exchange.elapsed_s() * 1000),
         )
-
-
-def _header_text(text: str) -> bytes:
-    """Names come from the operator and from callers: nothing but printable ASCII may get into a header."""
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:200].encode()
