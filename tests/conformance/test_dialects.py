@@ -44,17 +44,8 @@ TOOLS = [
 ]
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
-REFUSED = {
-    "forced tool": {"cerebras", "deepinfra"},
-    "parallel tools": {"cerebras", "groq", "deepinfra", "sambanova", "databricks"},
-    "schema with tools": {"fireworks-ai", "groq"},
-    "minimal effort": {"cerebras", "groq", "together"},
-    "images": {"sambanova"},
-}
+REFUSED = {"images": {"sambanova"}}
 """By cell, the dialects in which it is refused."""
-
-UNKEPT = {"bedrock"}
-"""Dialects whose provider takes a schema and does not keep to it, which nothing notices yet."""
 
 
 @pytest.fixture(scope="module")
@@ -102,15 +93,6 @@ def refused(answer: Answer) -> None:
     assert answer.error["message"] != "the provider refused the request with status 400"
 
 
-def keeping(dialect: str) -> Any:
-    return pytest.param(
-        dialect,
-        marks=pytest.mark.xfail(
-            dialect in UNKEPT, reason="its replies are not checked against the schema", strict=True
-        ),
-    )
-
-
 def message_of(answer: Answer) -> dict[str, Any]:
     (choice,) = answer.json["choices"]
     message: dict[str, Any] = choice["message"]
@@ -156,7 +138,6 @@ def said(dialect: str, text: str, content: str) -> bool:
 
 
 dialects = pytest.mark.parametrize("dialect", [*DIALECTS, ENGINE])
-schemas = pytest.mark.parametrize("dialect", [keeping(name) for name in (*DIALECTS, ENGINE)])
 scripted = pytest.mark.parametrize("dialect", DIALECTS)
 """A dialect whose provider can be told to fail."""
 
@@ -230,7 +211,7 @@ def test_parallel_tools(router: Serving, dialect: str) -> None:
         assert said(dialect, "ok", message_of(answer)["content"])
 
 
-@schemas
+@dialects
 def test_schema(router: Serving, dialect: str) -> None:
     body = asked(dialect, user("Ann is 3"), response_format=SCHEMA)
     answer = chat(router, body)
@@ -239,7 +220,7 @@ def test_schema(router: Serving, dialect: str) -> None:
         jsonschema.validate(json.loads(streamed(router, body)["content"]), PERSON)
 
 
-@schemas
+@dialects
 def test_schema_with_tools(router: Serving, dialect: str) -> None:
     body = asked(dialect, user("Ann is 3"), tools=TOOLS, tool_choice="none", response_format=SCHEMA)
     answer = chat(router, body)
