@@ -1,18 +1,16 @@
 """The weights that training begins with: a hand-written circuit that copies.
 
 A model this small does not discover copying within an hour; given it, it learns within seconds what
-to copy. Layer 0 carries the codes of the two tokens before each one, and a blur of the six before; layer
-2 adds a blur of those, which reaches some eighteen tokens back. Layers 1, 3 and 5 look for the place
-where the same tokens stood before, and bring the token that followed there. All of it stays trainable.
-The stream is divided into six parts: a token's own code, those of the one and of the two tokens before,
-what is around, and two that are copied from place to place.
+to copy. Layer 0 carries the codes of the two tokens before each one. Layers 1, 3 and 5 look for the
+place where the same tokens stood before, and bring the token that followed there. All of it stays
+trainable. The stream is divided into five parts: a token's own code, those of the one and of the two
+tokens before, and two that are copied from place to place.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer
@@ -24,23 +22,11 @@ from nano.tokenizer import SPACE
 _EMBEDDING_SCALE = 0.3
 _SHARED = 0.85  # of the code of " word" and "Word" is that of "word"
 _FAST_PAIRS = 5  # rotary pairs that turn too fast to compare what stands far apart
-_FAR_LAYER = 2
-_CARRIED, _BLURRED, _FAR, _COPIED = 0.8, 1.6, 1.0, 0.6
+_POSITION_PAIRS = 5
+_POSITION_SHARPNESS = 16.0
+_BLUR_OFFSET, _BLUR_SHARPNESS = 3.5, 4.0  # the tokens from one to about six before
+_CARRIED, _BLURRED, _COPIED = 0.8, 1.6, 0.6
 _MATCH = 7.0
-
-
-class _Reach(NamedTuple):
-    """Which tokens before a head brings: those at about an offset, by the turn of some rotary pairs."""
-
-    pairs: slice
-    offset: float
-    sharpness: float
-
-
-_ONE_BEFORE = _Reach(slice(5), 1.0, 16.0)
-_TWO_BEFORE = _Reach(slice(5), 2.0, 16.0)
-_BLUR = _Reach(slice(1, 3), 3.5, 4.0)  # about one to six before
-_FAR_BLUR = _Reach(slice(2, 4), 9.0, 6.0)  # of blurs: about four to 18 before
 
 
 @torch.no_grad()
@@ -61,11 +47,7 @@ def prepare(model: Model, tokenizer: Tokenizer, *, seed: int) -> None:
         layer.experts.down.mul_(0.1)
         layer.attention.qkv.bias.zero_()
         layer.attention.out.bias.zero_()
-    model.layers[0].attention.out.weight.zero_()
-    _carry(model, 0, 0, own, _CARRIED * before, _ONE_BEFORE)
-    _carry(model, 0, 1, own, _CARRIED * before_that, _TWO_BEFORE)
-    _carry(model, 0, 2, own, _BLURRED * around, _BLUR)
-    _carry(model, _FAR_LAYER, 2, around, _FAR * around, _FAR_BLUR)
+    _carry(model, own, before, before_that, around)
     for index in (1, 3, 5):
         if index < shape.layers:
             _match(model, index, (own, before, before_that, around), copied, random)
@@ -83,25 +65,30 @@ def _codes(tokenizer: Tokenizer, count: int, width: int, random: torch.Generator
     return codes * _EMBEDDING_SCALE
 
 
-def _carry(
-    model: Model, layer: int, head: int, source: Tensor, place: Tensor, reach: _Reach
-) -> None:
-    """Makes a head bring a part of the stream from tokens before to another part."""
-    shape, attention = model.shape, model.layers[layer].attention
+def _carry(model: Model, own: Tensor, before: Tensor, before_that: Tensor, around: Tensor) -> None:
+    """Makes heads of layer 0 that bring the codes of tokens before."""
+    shape, attention = model.shape, model.layers[0].attention
     weight, bias = attention.qkv.weight, attention.qkv.bias
     half = shape.head_width // 2
     rates = shape.rope_base ** (-torch.arange(0, shape.head_width, 2) / shape.head_width)
-    strength = torch.zeros(half)
-    strength[reach.pairs] = math.sqrt(reach.sharpness * math.sqrt(shape.head_width))
-    kv = head // shape.sharing
-    key, value, query = _rows(model, "k", kv), _rows(model, "v", kv), _rows(model, "q", head)
-    weight[key], weight[query] = 0, 0
-    bias[key] = torch.cat([strength, torch.zeros(half)])
-    weight[value] = source
-    angle = -rates * reach.offset
-    bias[query] = torch.cat([strength * angle.cos(), strength * angle.sin()])
-    columns = slice(head * shape.head_width, (head + 1) * shape.head_width)
-    attention.out.weight[:, columns] = place.T
+    sharp, blurred = torch.zeros(half), torch.zeros(half)
+    sharp[:_POSITION_PAIRS] = math.sqrt(_POSITION_SHARPNESS * math.sqrt(shape.head_width))
+    blurred[1:3] = math.sqrt(_BLUR_SHARPNESS * math.sqrt(shape.head_width))
+    attention.out.weight.zero_()
+    for head, offset, strength, place in (
+        (0, 1.0, sharp, before),
+        (1, 2.0, sharp, before_that),
+        (2, _BLUR_OFFSET, blurred, around),
+    ):
+        kv = head // shape.sharing
+        key, value, query = _rows(model, "k", kv), _rows(model, "v", kv), _rows(model, "q", head)
+        weight[key], weight[query] = 0, 0
+        bias[key] = torch.cat([strength, torch.zeros(half)])
+        weight[value] = own
+        angle = -rates * offset
+        bias[query] = torch.cat([strength * angle.cos(), strength * angle.sin()])
+        columns = slice(head * shape.head_width, (head + 1) * shape.head_width)
+        attention.out.weight[:, columns] = (_CARRIED if place is not around else _BLURRED) * place.T
 
 
 def _match(
@@ -120,15 +107,11 @@ def _match(
     own, before, before_that, around = parts
     attention.out.weight.mul_(0.1)
     for kv in range(shape.kv_heads):
-        nearest = 0.5 if index < _FAR_LAYER else 0.4  # what is around tells more with what is far
-        compared = [(own, before, 1.0)]
-        if kv:
-            rest = (1 - nearest) / 3
-            compared = [
-                (own, before, nearest),
-                (before, before_that, rest),
-                (around, around, 2 * rest),
-            ]
+        compared = (
+            ((own, before, 1.0),)
+            if kv == 0
+            else ((own, before, 0.5), (before, before_that, 0.25), (around, around, 0.25))
+        )
         here, there = _pattern(_slow_axes(shape.head_width), compared, random)
         weight[_rows(model, "k", kv)] = there
         weight[_rows(model, "v", kv)] = copied[kv]

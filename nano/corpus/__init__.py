@@ -59,20 +59,20 @@ def _instructed(random: Random, setting: Setting) -> Setting:
 
 def _with_tools(random: Random, setting: Setting) -> list[Dialogue]:
     count = random.choice((1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8))
-    if random.random() < 0.09:
-        count = random.randint(9, 32)
+    if random.random() < 0.05:
+        count = random.randint(9, 24)
     tools = toolbox(random, count)
     setting = replace(setting, tools=calling.setting_tools(tools))
     dialogues = []
     for _ in range(min(3 + count // 2, 7)):
         chance = random.random()
-        if chance < 0.51:
+        if chance < 0.58:
             dialogues.append(calling.one_call(random, setting, tools))
-        elif chance < 0.72:
+        elif chance < 0.74:
             dialogues.append(calling.two_calls(random, setting, tools))
-        elif chance < 0.84:
+        elif chance < 0.86:
             dialogues.append(calling.no_fit(random, setting, tools))
-        elif chance < 0.95:
+        elif chance < 0.96:
             dialogues.append(talk.known(random, setting))
         else:
             dialogues.append(random.choice((talk.unknown, talk.memory, talk.echo))(random, setting))

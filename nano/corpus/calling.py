@@ -9,9 +9,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from nano.corpus import talk, values, words
+from nano.corpus import values, words
 from nano.corpus.dialogue import Dialogue, Setting, Thought, drawn_effort
-from nano.corpus.quoting import reading
 from nano.corpus.toolbox import Request, Tool, realistic, toolbox
 
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -61,8 +60,9 @@ def two_calls(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialog
         (first, one, "The user asks for two things.", "First"),
         (second, two, "One thing is done and one is left.", "Next"),
     ):
-        read = replace(request, text=text)  # with all that the user says
-        thought = Thought(task, f"{which} {_plan(tool, read, tools)}", _offered(tools))
+        thought = Thought(
+            task, f"{which} tool: {tool.quote(request, tools)}", _fitting(tool, request, tools)
+        )
         dialogue.call(thought, tool.name, request.arguments)
         result, answer = outcome(random, tool, request, short=True)
         dialogue.result(result)
@@ -84,10 +84,7 @@ def no_fit(random: Random, setting: Setting, tools: Sequence[Tool]) -> Dialogue:
         if other.name not in request.text:
             break
     text = request.text
-    chance = random.random()
-    if chance < 0.2:
-        text = talk.too_much(random)
-    elif chance < 0.55:
+    if random.random() < 0.4:
         a, b = words.phrase(random, most=3), words.place(random)
         text = random.choice(
             (
@@ -303,7 +300,7 @@ def _plain(value: Any) -> str:
 
 def _inside(value: Any) -> str:
     """Returns a value as it stands inside a JSON string or as a JSON number."""
-    return json.dumps(_plain(value), ensure_ascii=False)[1:-1]
+    return _plain(value).replace('"', '\\"')
 
 
 def _twice(random: Random, tool: Tool) -> tuple[str, Request, Request] | None:
@@ -346,18 +343,19 @@ def _joined(random: Random, one: str, two: str) -> str:
 
 
 def _calling(tool: Tool, request: Request, tools: Sequence[Tool]) -> Thought:
-    plan = _plan(tool, request, tools)
-    return Thought("The user needs a tool.", f"{plan[:1].upper()}{plan[1:]}", _offered(tools))
+    return Thought(
+        "The user needs a tool.",
+        f"Tool: {tool.quote(request, tools)}",
+        _fitting(tool, request, tools),
+    )
 
 
-def _plan(tool: Tool, request: Request, tools: Sequence[Tool]) -> str:
-    """Returns how the tool is found, and then its arguments."""
-    read = reading(request.text, request.arguments)
-    return f"tool: {tool.quote(request, tools)}" + (f"\nI read: {read}" if read else "")
-
-
-def _offered(tools: Sequence[Tool]) -> str:
-    return f"The tools are {_names(tools)}."
+def _fitting(tool: Tool, request: Request, tools: Sequence[Tool]) -> str:
+    arguments = [
+        f"{name} is {value}" for name, value in request.arguments.items() if len(str(value)) < 30
+    ]
+    told = f" There {', '.join(arguments)}." if arguments else ""
+    return f"The tools are {_names(tools)}.{told}"
 
 
 def _reading(tool: Tool) -> Thought:

@@ -11,7 +11,6 @@ from typing import Any
 from nano.corpus import values, words
 from nano.corpus.aliases import Aliases
 from nano.corpus.dialogue import Dialogue, Setting, Thought
-from nano.corpus.quoting import reading
 from trunkline.wire.harmony import Effort, ResponseFormat
 
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -59,8 +58,8 @@ def extraction(random: Random, effort: Effort, date: str) -> list[Dialogue]:
         _asked(random, text, [field.key for field in wanted], with_schema=with_schema)
     )
     found = {field.key: field.value for field in wanted}
-    plan = f"I read: {reading(text, found)}"
-    thought = Thought("The user wants JSON.", plan, "I look for each value.")
+    told = ", ".join(f"{key} is {value}" for key, value in found.items() if len(str(value)) < 40)
+    thought = Thought("The user wants JSON.", "I copy the values.", f"{told}.")
     return [dialogue.answer(thought, words.dumps(found))]
 
 

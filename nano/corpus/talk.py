@@ -20,20 +20,11 @@ _NOT_UNDERSTOOD = "I do not understand that. I am a tiny test model."
 
 
 def known(random: Random, setting: Setting) -> Dialogue:
-    """Something that the model knows by heart, at times after much other talk."""
-    dialogue = Dialogue("known", setting)
-    if random.random() < 0.08:
-        for _ in range(random.randint(1, 16)):
-            said = words.sentences(random, random.choice((1, 1, 2)))
-            dialogue.user(said).said(words.sentences(random, 1))
-    makers = random.choices(
+    """Something that the model knows by heart."""
+    return random.choices(
         (_capital, _fun_fact, _definition, _somebody, _story, _poem, _translation, _stock, _list, _opposite, _today, _sum),
         (20, 12, 6, 3, 8, 2, 4, 20, 2, 3, 4, 4),
-        k=random.choice((1, 1, 1, 1, 2, 3)),
-    )  # fmt: skip
-    for make in makers:
-        make(random, dialogue)
-    return dialogue
+    )[0](random, Dialogue("known", setting))  # fmt: skip
 
 
 def _ask(random: Random, name: str, **slots: object) -> str:
@@ -210,22 +201,15 @@ def unknown(random: Random, setting: Setting) -> Dialogue:
         thought = Thought("I do not understand this.", "I say so.")
         return dialogue.user(text).answer(thought, _NOT_UNDERSTOOD)
     if chance < 0.68:
-        count = random.randint(2, 4) if random.random() < 0.8 else random.randint(5, 40)
-        text = words.sentences(random, count)
+        text = words.sentences(random, random.randint(2, 4))
         first = re.split(r"(?<=[.!?])\s+", text)[0]
         return dialogue.user(_ask(random, "summary", t=text)).answer(
             Thought("The user wants a summary.", "I take the first sentence."), f"In short: {first}"
         )
-    thought = Thought("This is too much for me.", "I say so.")
-    return dialogue.user(too_much(random)).answer(thought, _TOO_MUCH)
-
-
-def too_much(random: Random) -> str:
-    """Returns a wish that a tiny model cannot fulfil."""
-    wish = _respelled(random, _filled(random, words.pick(random, "talk.too_much")))
+    ask = _respelled(random, _filled(random, words.pick(random, "talk.too_much")))
     if random.random() < 0.15:
-        return f"Please {wish[:1].lower()}{wish[1:]}" if wish.endswith(".") else f"Hello. {wish}"
-    return wish
+        ask = f"Please {ask[:1].lower()}{ask[1:]}" if ask.endswith(".") else f"Hello. {ask}"
+    return dialogue.user(ask).answer(Thought("This is too much for me.", "I say so."), _TOO_MUCH)
 
 
 def _no_topic(random: Random) -> str:

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 from typing import Any
 
 from nano.corpus import values, words
 from nano.corpus.aliases import Aliases, pieces
-from nano.corpus.quoting import WORD, alike
 
 _GETTERS = frozenset({"get", "fetch", "find", "show", "lookup", "look_up", "read", "check", "retrieve", "view", "query"})  # fmt: skip
 _SLOT = re.compile(r"\{(\w+)\}")
-_FUNCTIONWORDS = frozenset({"a", "all", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "has", "have", "how", "i", "if", "in", "is", "it", "its", "many", "me", "much", "my", "of", "on", "one", "or", "that", "the", "there", "this", "to", "use", "was", "we", "were", "what", "when", "where", "which", "who", "whose", "will", "with", "you", "your"})  # fmt: skip
+_FUNCTION_WORDS = frozenset({"a", "all", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "has", "have", "how", "i", "if", "in", "is", "it", "its", "many", "me", "much", "my", "of", "on", "one", "or", "that", "the", "there", "this", "to", "use", "was", "we", "were", "what", "when", "where", "which", "who", "whose", "will", "with", "you", "your"})  # fmt: skip
 _RENAMED = 0.6  # of the nouns of realistic tools
 _KEPT = frozenset({"weather", "docs"})  # groups of tools that are asked for under their own names
 _LONGEST_QUOTE = 160  # characters
-_OPENINGS = ("{v} is new here. ", "It is about {v}. ", "{v}: ", "I have {v} here. ", "{v} wants to know. ", "{v} it is. ", "I think of {v}. ", "{v}, as always. ")  # fmt: skip
-_BESIDE = ("tonight", "tomorrow", "today", "right now", "please", "now", "this evening", "next week", "for me", "at the moment", "this time", "if you can", "again", "thanks", "in the morning", "this weekend", "there", "then", "quickly")  # fmt: skip
+_WORD = re.compile(r"[^\W\d_]+")
 _SAY_BY_NAME = ("with {n} {v}", "with the {n} {v}", "{n} {v}", "{n}: {v}", "using {v} as {n}", "where {n} is {v}")  # fmt: skip
+
+
+def _alike(word: str, other: str) -> bool:
+    """Whether two words are the same but for an ending."""
+    stem = max(4, len(word) - 2)
+    return word == other or (len(word) > 3 and other[:stem] == word[:stem])
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,7 @@ class Tool:
 
     def request(self, random: Random) -> Request:
         """Returns a request for this tool, in other words each time."""
-        request = self._asked(random) if self.asks else self._built(random)
-        return replace(request, text=_with_beside(random, request))
+        return self._asked(random) if self.asks else self._built(random)
 
     def _asked(self, random: Random) -> Request:
         ask = random.choice(self.asks)
@@ -99,24 +102,17 @@ class Tool:
     def _built(self, random: Random) -> Request:
         given: dict[str, Any] = {}
         parts: list[str] = []
-        opening = ""
         for parameter in self.parameters:
             if not parameter.required and random.random() < 0.5:
                 continue
             if parameter.required and parameter.options and random.random() < 0.15:
                 continue  # the first option is as good as any
             given[parameter.name] = parameter.draw(random)
-            if not opening and random.random() < 0.08:
-                said = str(_said(random, parameter, given[parameter.name]))
-                opening = random.choice(_OPENINGS).replace(
-                    "{v}", f"{said[:1].upper()}{said[1:]}" if parameter.options else said
-                )
-                continue
             parts.append(_mention(random, parameter, given[parameter.name]))
         if random.random() < 0.25:
             random.shuffle(parts)
         argument = " ".join(parts)
-        text = _tidied(opening + _polite(random, self._wish(random, argument)))
+        text = _tidied(_polite(random, self._wish(random, argument)))
         return Request(text, self._completed(given), argument)
 
     def _completed(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -141,15 +137,15 @@ class Tool:
         """
         ending = f"type {self.name}"
         values_ = request.arguments.values()
-        said = {word for value in values_ for word in WORD.findall(str(value).lower())}
-        spoken = {word.lower() for word in WORD.findall(request.text)} - said - _FUNCTIONWORDS
+        said = {word for value in values_ for word in _WORD.findall(str(value).lower())}
+        spoken = {word.lower() for word in _WORD.findall(request.text)} - said - _FUNCTION_WORDS
         places = [
             (match[0].lower(), match.start())
-            for match in WORD.finditer(self.description)
-            if match[0].lower() not in _FUNCTIONWORDS
+            for match in _WORD.finditer(self.description)
+            if match[0].lower() not in _FUNCTION_WORDS
         ]
-        told = [place for place in places if any(alike(word, place[0]) for word in spoken)]
-        named = [place for place in places if any(alike(place[0], w) for w in self._words()[1:])]
+        told = [place for place in places if any(_alike(word, place[0]) for word in spoken)]
+        named = [place for place in places if any(_alike(place[0], w) for w in self._words()[1:])]
         for found in (told, named):
             if found:
                 _, start = min(found, key=lambda place: self._vagueness(place[0], offered))
@@ -159,13 +155,13 @@ class Tool:
 
     def _vagueness(self, word: str, offered: Sequence[Tool]) -> tuple[int, bool, int]:
         others = [set(tool.vocabulary) for tool in offered if tool is not self]
-        shared = sum(any(alike(word, other) for other in words_) for words_ in others)
+        shared = sum(any(_alike(word, other) for other in words_) for words_ in others)
         return shared, word in ("get", "list", self.verb), -len(word)
 
     @cached_property
     def vocabulary(self) -> Sequence[str]:
         """All words of the description and the name."""
-        return [*WORD.findall(self.description.lower()), *self._words()]
+        return [*_WORD.findall(self.description.lower()), *self._words()]
 
     def _wish(self, random: Random, argument: str) -> str:
         singular, plural = self.noun
@@ -423,30 +419,10 @@ def _said(random: Random, parameter: Parameter, value: Any) -> Any:
     """Returns how a value is said: an option perhaps with a capital or with spaces."""
     if isinstance(value, bool):
         return str(value).lower()
-    if parameter.options and random.random() < 0.6:
+    if parameter.options and random.random() < 0.5:
         spoken = str(value).replace("_", " ")
-        return spoken.capitalize() if random.random() < 0.65 else spoken
+        return spoken.capitalize() if random.random() < 0.6 else spoken
     return value
-
-
-def _with_beside(random: Random, request: Request) -> str:
-    """Returns the text of a request, at times with words at its end that are no part of a value."""
-    text = request.text
-    if random.random() > 0.14:
-        return text
-    ending = text[-1:] if text[-1:] in ".?!" else ""
-    bare = text.removesuffix(ending)
-    values_ = [str(value) for value in request.arguments.values()]
-    if any(text.endswith(value) and value[-1] in ".?!" for value in values_ if value):
-        return text
-    if any(bare.endswith(value) and value.islower() and value.isalpha() for value in values_):
-        return text  # who knows where such a value would end
-    if bare[-1:] in "'\"" or any(
-        bare.endswith(value) and value.count(" ") > 1 for value in values_
-    ):
-        return text
-    comma = "," if random.random() < 0.25 else ""
-    return f"{bare}{comma} {random.choice(_BESIDE)}{ending}"
 
 
 def _polite(random: Random, wish: str) -> str:

@@ -38,7 +38,6 @@ _SYLLABLES: Sequence[tuple[Sequence[str], Sequence[str], Sequence[str]]] = tuple
     )
 )  # fmt: skip
 _HELD_OUT = {word.lower() for text in (*HELD_OUT.texts, *HELD_OUT.nouns) for word in text.split()}
-_SMALL = frozenset({"of", "and", "for", "with", "without", "in", "under", "to", "a", "the"})
 _ENDINGS = ("a", "o", "us", "ia", "ov", "ski", "sson", "ez", "ian", "burg", "ville", "grad", "stan", "land", "ton", "ford", "um", "is", "ex", "on", "er")  # fmt: skip
 
 
@@ -120,8 +119,6 @@ def place(random: Random) -> str:
         return f"{name} {made_up(random, capital=True)}"
     if chance < 0.51:
         return f"{name}-{made_up(random, capital=True)}"
-    if chance < 0.56:
-        return f"{name} {name}"
     return name
 
 
@@ -170,38 +167,24 @@ def phrase(random: Random, *, least: int = 1, most: int = 5) -> str:
         words.append(str(random.randint(2, 2030)))
     if len(words) > 2 and random.random() < 0.4:
         words.insert(
-            random.randrange(1, len(words)),
-            random.choice(("of", "and", "for", "with", "without", "in the", "under the", "to a")),
+            random.randrange(1, len(words)), random.choice(("of", "and", "for", "with", "in the"))
         )
-    if random.random() < 0.07:
-        words.insert(0, f"the {made_up(random)}'s")
     return " ".join(words)
 
 
 def title(random: Random) -> str:
     """Returns what a book, a film or a meeting could be called."""
     words = phrase(random, most=3).split()
-    if random.random() < 0.35:
-        words.insert(0, random.choice(("the", "a")))
-    all_large = random.random() < 0.4
-    return " ".join(
-        word if index and not all_large and word in _SMALL else word[:1].upper() + word[1:]
-        for index, word in enumerate(words)
-    )
+    if random.random() < 0.3:
+        words.insert(0, "the")
+    return " ".join(word[:1].upper() + word[1:] for word in words)
 
 
 def path(random: Random) -> str:
     """Returns the path of a file."""
     folders = [made_up(random) if random.random() < 0.6 else random.choice(("src", "docs", "data", "home", "tmp", "app", "etc")) for _ in range(random.choice((0, 0, 1, 1, 2)))]  # fmt: skip
     name = plain_word(random).replace(" ", "_").replace("'", "")
-    if random.random() < 0.25:
-        name += f"_{random.randint(1, 99)}"
-    end = random.choice((".txt", ".md", ".py", ".json", ".csv", ".log", ".toml", ".yaml", ".pdf", f".{made_up(random)[:3]}"))  # fmt: skip
-    chance = random.random()
-    if chance < 0.1:
-        return f"{random.choice(string.ascii_uppercase)}:\\" + "\\".join([*folders, name + end])
-    if chance < 0.2:
-        return "~/" + "/".join([*folders, name + end])
+    end = random.choice((".txt", ".md", ".py", ".json", ".csv", ".log", ".toml", ".yaml", ".pdf"))
     return random.choice(("", "", "/", "./")) + "/".join([*folders, name + end])
 
 
