@@ -44,7 +44,11 @@ TOOLS = [
 ]
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
-REFUSED = {"images": {"sambanova"}}
+REFUSED = {
+    "tools": {"ovhcloud"},
+    "forced tool": {"ovhcloud"},
+    "images": {"sambanova"},
+}
 """By cell, the dialects in which it is refused."""
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -150,11 +151,22 @@ def _content(request: Json, script: Script) -> str:
 
 
 def schema_wanted(request: Json) -> Json | None:
-    """The schema of the answer, in whichever form it was asked for; None if there is none."""
+    """The schema of the answer, in whichever form it was asked for, words too; None if there is none."""
     wanted = request.get("response_format") or {}
     nested = wanted.get("json_schema") or {}
     forms = (nested.get("schema"), wanted.get("schema"), wanted.get("value"))
-    return next((schema for schema in (*forms, request.get("guided_json")) if schema), None)
+    told = _schema_in_words(request["messages"])
+    return next((schema for schema in (*forms, request.get("guided_json"), told) if schema), None)
+
+
+def _schema_in_words(messages: Sequence[Json]) -> Json | None:
+    """The schema that stands in a message after these words, as whoever emulates schemas writes it."""
+    for message in reversed(messages):
+        _, found, rest = _text(message.get("content")).partition("JSON schema: ")
+        if found:
+            schema: Json = json.JSONDecoder().raw_decode(rest)[0]
+            return schema
+    return None
 
 
 def _text(content: Any) -> str:

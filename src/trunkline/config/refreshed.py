@@ -70,7 +70,7 @@ def read(home: Path) -> dict[str, Refreshed]:
     path = home / FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=_File).providers
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # who needs the home says what is wrong with it
         return {}
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error

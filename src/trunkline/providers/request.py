@@ -19,6 +19,9 @@ from trunkline.providers.parameters import (
     BUDGET,
     EFFORTS,
     FEATURES,
+    FORMAT_WITH_TOOLS,
+    JSON_OBJECT,
+    JSON_SCHEMA,
     NO_CALL,
     Support,
     effort_feature,
@@ -37,6 +40,7 @@ EARLIER_REASONING = "messages: reasoning"
 
 _OURS = ("provider",)  # fields that speak to the router, not to the model
 _LIMITS = ("max_tokens", "max_completion_tokens")
+_FORMATS = frozenset({JSON_OBJECT, JSON_SCHEMA})
 
 _Body = dict[str, Raw]
 _encode = msgspec.json.encode
@@ -90,6 +94,9 @@ class RequestForm:
         left_out |= wanted & support.ignored
         ignored = tuple(sorted({_left_out(body, name) for name in left_out}))
         emulations = set(wanted & support.emulated)
+        if _calls_nothing(wanted, support):
+            emulations.add(NO_CALL)
+            _drop(body, "tools", "tool_choice")
         self._rewrite(body, wanted, support)
         if self._history and self._rewrite_history(body):
             emulations.add(EARLIER_REASONING)
@@ -104,8 +111,6 @@ class RequestForm:
             _fit_effort(body, support)
         if self._limit:
             _name_limit(body, self._limit)
-        if NO_CALL in wanted and NO_CALL in support.emulated:
-            _drop(body, "tools", "tool_choice")
         if ALLOWED in wanted and ALLOWED in support.renamed:
             _keep_allowed(body)
         if "tool_choice" in body and self._quirks.required_name != "required":
@@ -143,6 +148,14 @@ def _left_out(body: _Body, feature: str) -> str:
     parameter = FEATURES[feature].parameter
     body.pop(parameter, None)
     return parameter
+
+
+def _calls_nothing(wanted: frozenset[str], support: Support) -> bool:
+    """Whether tools that must not be called have to be left out, for themselves or beside a format."""
+    if NO_CALL not in wanted:
+        return False
+    beside = FORMAT_WITH_TOOLS in support.emulated and not wanted.isdisjoint(_FORMATS)
+    return beside or NO_CALL in support.emulated
 
 
 def _drop(body: _Body, *names: str) -> None:
