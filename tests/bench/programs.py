@@ -16,7 +16,9 @@ NO_COMPILER = "no C compiler; to install one: apt-get install gcc libc6-dev"
 NO_NGINX = "no nginx; to install it: apt-get install nginx-light"
 NO_LITELLM = "no LiteLLM; to install it: make .venv-litellm/.installed"
 
-_LITELLM = Path(".venv-litellm", "bin", "litellm")  # of its own: it must not meet our dependencies
+_LITELLM = Path(
+    ".venv-litellm", "bin", "litellm"
+).absolute()  # of its own: it must not meet our dependencies
 
 
 @dataclass(frozen=True, slots=True)
