@@ -6,7 +6,6 @@ a ``dict[str, Raw]``, so that what we only carry survives unchanged.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -14,13 +13,12 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from trunkline.errors import InvalidRequest
-from trunkline.wire.invalid import translated
+from trunkline.wire.parameters import decode_parameters
 
 Encoding = Literal["float", "base64"]
 _Text = Annotated[str, Meta(min_length=1)]
 _Token = Annotated[int, Meta(ge=0)]
 _Tokens = Annotated[list[_Token], Meta(min_length=1, max_length=2048)]
-_MAX_NAME = 100  # characters of an unknown parameter's name that are quoted
 
 
 class EmbeddingParameters(Struct, kw_only=True):
@@ -82,27 +80,18 @@ class EmbeddingList(Struct, kw_only=True):
 def decode_request(body: bytes, *, lenient: bool) -> EmbeddingRequest:
     """Decodes the body of ``POST /v1/embeddings``.
 
-    Raises InvalidRequest that names the field: for malformed JSON, wrong types, missing fields,
-    values out of range and, unless ``lenient``, for names that nobody knows. Null is as absent.
+    Raises InvalidRequest as `decode_parameters` does, and for a mixture of texts and tokens.
     """
-    try:
-        fields = _decode_fields(body)
-        parameters = _decode_parameters(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(_syntax_error(body) or error, of=EmbeddingParameters) from error
-    fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}
-    unknown = fields.keys() - PARAMETERS.keys()
-    if unknown and not lenient:
-        raise _unknown_parameter(min(unknown))
-    for name in unknown:
-        del fields[name]
+    parameters, fields, ignored = decode_parameters(
+        body, _decoder, known=PARAMETERS.keys(), lenient=lenient
+    )
     if isinstance(parameters.input, list) and len({type(one) for one in parameters.input}) > 1:
         raise InvalidRequest(
             "input: must hold texts, tokens, or lists of tokens, not a mixture",
             code="invalid_type",
             param="input",
         )
-    return EmbeddingRequest(parameters=parameters, fields=fields, ignored=tuple(sorted(unknown)))
+    return EmbeddingRequest(parameters=parameters, fields=fields, ignored=ignored)
 
 
 def vectors_of(texts: Raw) -> int:
@@ -113,28 +102,5 @@ def vectors_of(texts: Raw) -> int:
     return len(elements) if bytes(elements[0])[:1] in (b'"', b"[") else 1
 
 
-def _syntax_error(body: bytes) -> msgspec.DecodeError | RecursionError | None:
-    """Returns what keeps a body from being JSON at all, which may stand behind a wrong type."""
-    try:
-        _check_syntax(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        return error
-    return None
-
-
-def _unknown_parameter(name: str) -> InvalidRequest:
-    shown = name[:_MAX_NAME]
-    near = difflib.get_close_matches(shown, PARAMETERS, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return InvalidRequest(
-        f"unknown parameter '{shown}'{hint} "
-        "(the header 'x-trunkline-params: lenient' leaves unknown ones out)",
-        code="unknown_parameter",
-        param=shown,
-    )
-
-
-_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_parameters = msgspec.json.Decoder(EmbeddingParameters).decode
+_decoder = msgspec.json.Decoder(EmbeddingParameters)
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
-_check_syntax = msgspec.json.Decoder(Raw).decode

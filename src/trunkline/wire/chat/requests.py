@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from msgspec import Meta, Raw, Struct
 
 from trunkline.errors import InvalidRequest
 from trunkline.wire.chat.formats import published_format
-from trunkline.wire.invalid import translated
+from trunkline.wire.parameters import decode_parameters
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -193,29 +192,18 @@ class ChatRequest(Struct, frozen=True):
     ignored: tuple[str, ...]
 
 
-_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_parameters = msgspec.json.Decoder(ChatParameters).decode
-_check_syntax = msgspec.json.Decoder(Raw).decode
+_decoder = msgspec.json.Decoder(ChatParameters)
 _EMPTY_LIST = re.compile(rb"\[\s*\]")
 
 
 def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
     """Decodes the body of ``POST /v1/chat/completions``; ``messages`` stays undecoded.
 
-    Raises InvalidRequest that names the field: for malformed JSON, wrong types, missing fields,
-    values out of range and, unless ``lenient``, for names that nobody knows. Null is as absent.
+    Raises InvalidRequest as `decode_parameters` does, and for messages that are no list or empty.
     """
-    try:
-        fields = _decode_fields(body)
-        parameters = _decode_parameters(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(_syntax_error(body) or error, of=ChatParameters) from error
-    fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}
-    unknown = fields.keys() - PARAMETERS.keys()
-    if unknown and not lenient:
-        raise _unknown_parameter(min(unknown))
-    for name in unknown:
-        del fields[name]
+    parameters, fields, ignored = decode_parameters(
+        body, _decoder, known=PARAMETERS.keys(), lenient=lenient
+    )
     if raw := fields.get("response_format"):
         fields["response_format"] = parameters.response_format = published_format(raw)
     messages = bytes(parameters.messages)
@@ -223,16 +211,7 @@ def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
         raise InvalidRequest("messages must be a list", code="invalid_type", param="messages")
     if _EMPTY_LIST.match(messages):
         raise InvalidRequest("messages must hold at least one message", param="messages")
-    return ChatRequest(parameters=parameters, fields=fields, ignored=tuple(sorted(unknown)))
-
-
-def _syntax_error(body: bytes) -> msgspec.DecodeError | RecursionError | None:
-    """Returns what keeps a body from being JSON at all, which may stand behind a wrong type."""
-    try:
-        _check_syntax(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        return error
-    return None
+    return ChatRequest(parameters=parameters, fields=fields, ignored=ignored)
 
 
 def without_refused(request: ChatRequest) -> ChatRequest:
@@ -243,15 +222,3 @@ def without_refused(request: ChatRequest) -> ChatRequest:
     fields = {name: raw for name, raw in request.fields.items() if name not in refused}
     ignored = tuple(sorted({*request.ignored, *refused}))
     return msgspec.structs.replace(request, fields=fields, ignored=ignored)
-
-
-def _unknown_parameter(name: str) -> InvalidRequest:
-    shown = name[:100]
-    near = difflib.get_close_matches(shown, PARAMETERS, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return InvalidRequest(
-        f"unknown parameter '{shown}'{hint} "
-        "(the header 'x-trunkline-params: lenient' leaves unknown ones out)",
-        code="unknown_parameter",
-        param=shown,
-    )
