@@ -32,6 +32,7 @@ from trunkline.api.pass_through import (
 )
 from trunkline.api.receipts import Receipts
 from trunkline.api.routes import Endpoints, routes
+from trunkline.api.run import Intake
 from trunkline.config import ProviderSettings, Settings, database_url
 from trunkline.engine import memory, weights
 from trunkline.engine import model as engine_model
@@ -397,26 +398,17 @@ def _edge(
     engine: Access | None,
 ) -> Edge:
     server = setup.settings.server
-    chat = ChatCompletions(
+    intake = Intake(
         catalog=catalog,
         chooser=chooser,
-        relay=relay,
         requests=store.requests,
         metrics=metrics,
         params=setup.settings.routing.params,
         max_body_bytes=server.max_body_bytes,
         body_timeout_s=server.body_timeout_s,
     )
-    embed = Embeddings(
-        catalog=catalog,
-        chooser=chooser,
-        relay=embeddings,
-        requests=store.requests,
-        metrics=metrics,
-        params=setup.settings.routing.params,
-        max_body_bytes=server.max_body_bytes,
-        body_timeout_s=server.body_timeout_s,
-    )
+    chat = ChatCompletions(intake, relay)
+    embed = Embeddings(intake, embeddings)
     endpoints = Endpoints(
         chat=chat,
         embeddings=embed,

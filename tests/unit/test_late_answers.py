@@ -14,6 +14,7 @@ from trunkline.accounts.keyring import Caller
 from trunkline.api.chat import ChatCompletions
 from trunkline.api.exchange import Exchange, attach
 from trunkline.api.metrics import Metrics
+from trunkline.api.run import Intake
 from trunkline.config import Quirks
 from trunkline.errors import UpstreamError, UpstreamFailed
 from trunkline.providers.base import Reply
@@ -58,17 +59,17 @@ def answer(*, failure: Exception | None = None, pulse_s: float, after: int, **fi
         provider, kept, sent = Slow(failure), Kept(), []
         offer = Deployment(model="m", provider="p", upstream_model="m", support=support_of(QUIRKS))
         health = DeploymentHealth()
-        endpoint = ChatCompletions(
+        intake = Intake(
             catalog=Catalog([offer]),
             chooser=Chooser(health=health, sticky=Sticky()),
-            relay=Relay(providers={"p": provider}, health=health),
             requests=kept,  # type: ignore[arg-type]
             metrics=Metrics(),
             params="strict",
             max_body_bytes=100_000,
             body_timeout_s=10,
-            pulse_s=pulse_s,
         )
+        relay = Relay(providers={"p": provider}, health=health)
+        endpoint = ChatCompletions(intake, relay, pulse_s=pulse_s)
         body = msgspec.json.encode(
             {
                 "model": "m",

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
-from typing import Literal
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -15,13 +14,11 @@ from trunkline.accounts import Usage as BilledUsage
 from trunkline.accounts import cost, usd
 from trunkline.api.errors import api_error, envelope
 from trunkline.api.exchange import Exchange, exchange_of
-from trunkline.api.metrics import Metrics
 from trunkline.api.pulse import Pulse
-from trunkline.api.receive import read_body, until_hangup
-from trunkline.api.run import Run, is_lenient, plan_of_nobody, recorded
+from trunkline.api.receive import until_hangup
+from trunkline.api.run import Intake, Run, recorded
 from trunkline.api.send import send_json, send_rest, send_stream
 from trunkline.errors import (
-    NoMatchingProvider,
     TrunklineError,
     UpstreamError,
 )
@@ -31,15 +28,11 @@ from trunkline.providers.parameters import HELD_BACK_BY, features_of
 from trunkline.routing import (
     LOCAL,
     Answer,
-    Catalog,
-    Chooser,
     Plan,
     Relay,
     Resolve,
-    Wishes,
-    decode_wishes,
 )
-from trunkline.store import Request, Requests
+from trunkline.store import Request
 from trunkline.wire import chat, sse
 
 _DONE = b"data: [DONE]\n\n"
@@ -50,80 +43,32 @@ log = get_logger()
 class ChatCompletions:
     """Serves chat completions: decodes, asks the relay, encodes, and leaves a receipt."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        chooser: Chooser,
-        relay: Relay,
-        requests: Requests,
-        metrics: Metrics,
-        params: Literal["strict", "lenient"],
-        max_body_bytes: int,
-        body_timeout_s: float,
-        pulse_s: float = 15.0,
-    ) -> None:
-        self._pulse_s = pulse_s
-        self._catalog = catalog
-        self._chooser = chooser
+    def __init__(self, intake: Intake, relay: Relay, *, pulse_s: float = 15.0) -> None:
+        self._intake = intake
         self._relay = relay
-        self._requests = requests
-        self._metrics = metrics
-        self._params = params
-        self._max_body_bytes = max_body_bytes
-        self._body_timeout_s = body_timeout_s
+        self._pulse_s = pulse_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.serve(scope, receive, send, self._catalog.resolve)
+        await self.serve(scope, receive, send, self._intake.catalog.resolve)
 
-    async def serve(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        resolve: Resolve,
-    ) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None:
         """Answers a request whose model's name ``resolve`` understands."""
-        body = await read_body(
-            scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
-        )
-        lenient = is_lenient(scope, self._params)
+        body = await self._intake.body(scope, receive)
+        lenient = self._intake.is_lenient(scope)
         request = chat.decode_request(body, lenient=lenient)
-        wishes = decode_wishes(request.fields.get("provider"))
         exchange = exchange_of(scope)
-        plan = self._plan(exchange, request, wishes, resolve, lenient=lenient)
+
+        def refused(nobody: Plan, error: Exception) -> None:
+            run = _Run(exchange, request, nobody, lenient=lenient)
+            run.failed(error)
+            self._settle(run)
+
+        plan = self._intake.plan(exchange, request, resolve, lenient=lenient, refused=refused)
         if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
             request = chat.without_refused(request)
         run = _Run(exchange, request, plan, lenient=lenient)
         with recorded(run, partial(self._settle, run)):
             await until_hangup(receive, run.exchange, self._answer(run, send))
-
-    def _plan(
-        self,
-        exchange: Exchange,
-        request: chat.ChatRequest,
-        wishes: Wishes,
-        resolve: Resolve,
-        *,
-        lenient: bool,
-    ) -> Plan:
-        """Returns who is to be tried; leaves a receipt of a request for which nobody is left."""
-        caller = exchange.caller
-        try:
-            return self._chooser.choose(
-                resolve(request.parameters.model),
-                request,
-                wishes=wishes,
-                limits=caller.limits,
-                account_id=caller.account_id,
-                lenient=lenient,
-            )
-        except NoMatchingProvider as error:
-            plan = plan_of_nobody(request.parameters.model, error)
-            run = _Run(exchange, request, plan, lenient=lenient)
-            run.failed(error)
-            self._settle(run)
-            raise
 
     async def _answer(self, run: _Run, send: Send) -> None:
         if run.held_back:
@@ -171,7 +116,7 @@ class ChatCompletions:
 
     def _committed(self, run: _Run, answer: Answer) -> None:
         run.committed(answer)
-        self._chooser.answered(run.plan, answer.deployment)
+        self._intake.chooser.answered(run.plan, answer.deployment)
 
     async def _frames(self, run: _Run, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Frames the chunks; usage is read on the way and passed on only if it was asked for."""
@@ -203,13 +148,13 @@ class ChatCompletions:
         exchange = run.exchange
         run.note_reply()
         run.estimate()
-        self._requests.add(run.receipt())
+        self._intake.requests.add(run.receipt())
         if exchange.repairs and exchange.provider:
-            self._metrics.repaired(exchange.provider, exchange.repairs)
+            self._intake.metrics.repaired(exchange.provider, exchange.repairs)
         if exchange.emulations and exchange.provider:
-            self._metrics.emulated(exchange.provider, exchange.emulations)
+            self._intake.metrics.emulated(exchange.provider, exchange.emulations)
         if run.usage is not None and exchange.provider and (model := exchange.metered_model):
-            self._metrics.used(exchange.provider, model, run.usage)
+            self._intake.metrics.used(exchange.provider, model, run.usage)
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:

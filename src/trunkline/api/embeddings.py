@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 from starlette.types import Receive, Scope, Send
 
 from trunkline.accounts import Usage as BilledUsage
 from trunkline.accounts import cost, usd
 from trunkline.api.exchange import Exchange, exchange_of
-from trunkline.api.metrics import Metrics
-from trunkline.api.receive import read_body, until_hangup
-from trunkline.api.run import Run, is_lenient, plan_of_nobody, recorded
+from trunkline.api.receive import until_hangup
+from trunkline.api.run import Intake, Run, recorded
 from trunkline.api.send import send_json
-from trunkline.errors import NoMatchingProvider
 from trunkline.providers.base import Call
 from trunkline.routing import (
-    Catalog,
-    Chooser,
     Plan,
     Relay,
     Resolve,
-    Wishes,
-    decode_wishes,
 )
-from trunkline.store import Request, Requests
+from trunkline.store import Request
 from trunkline.wire import chat, embeddings
 
 
@@ -35,68 +28,32 @@ class Embeddings:
     ``relay`` reaches the providers' embeddings.
     """
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        chooser: Chooser,
-        relay: Relay,
-        requests: Requests,
-        metrics: Metrics,
-        params: Literal["strict", "lenient"],
-        max_body_bytes: int,
-        body_timeout_s: float,
-    ) -> None:
-        self._catalog = catalog
-        self._chooser = chooser
+    def __init__(self, intake: Intake, relay: Relay) -> None:
+        self._intake = intake
         self._relay = relay
-        self._requests = requests
-        self._metrics = metrics
-        self._params = params
-        self._max_body_bytes = max_body_bytes
-        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.serve(scope, receive, send, self._resolve)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None:
         """Answers a request whose model's name ``resolve`` understands."""
-        body = await read_body(
-            scope, receive, limit=self._max_body_bytes, timeout_s=self._body_timeout_s
-        )
-        request = embeddings.decode_request(body, lenient=is_lenient(scope, self._params))
-        wishes = decode_wishes(request.fields.get("provider"))
+        body = await self._intake.body(scope, receive)
+        lenient = self._intake.is_lenient(scope)
+        request = embeddings.decode_request(body, lenient=lenient)
         exchange = exchange_of(scope)
-        plan = self._plan(exchange, request, wishes, resolve)
+
+        def refused(nobody: Plan, error: Exception) -> None:
+            run = _Run(exchange, request, nobody)
+            run.failed(error)
+            self._settle(run)
+
+        plan = self._intake.plan(exchange, request, resolve, lenient=lenient, refused=refused)
         run = _Run(exchange, request, plan)
         with recorded(run, partial(self._settle, run)):
             await until_hangup(receive, exchange, self._answer(run, send))
 
     def _resolve(self, name: str) -> Plan:
-        return self._catalog.resolve(name, kind="embedding")
-
-    def _plan(
-        self,
-        exchange: Exchange,
-        request: embeddings.EmbeddingRequest,
-        wishes: Wishes,
-        resolve: Resolve,
-    ) -> Plan:
-        """Returns who is to be tried; leaves a receipt of a request for which nobody is left."""
-        caller = exchange.caller
-        try:
-            return self._chooser.choose(
-                resolve(request.parameters.model),
-                request,
-                wishes=wishes,
-                limits=caller.limits,
-                account_id=caller.account_id,
-            )
-        except NoMatchingProvider as error:
-            run = _Run(exchange, request, plan_of_nobody(request.parameters.model, error))
-            run.failed(error)
-            self._settle(run)
-            raise
+        return self._intake.catalog.resolve(name, kind="embedding")
 
     async def _answer(self, run: _Run, send: Send) -> None:
         async with self._relay.open(run.plan, run.call(), on_given_up=run.given_up) as answer:
@@ -109,9 +66,9 @@ class Embeddings:
     def _settle(self, run: _Run) -> None:
         """Hands the receipt over; nothing here waits."""
         exchange = run.exchange
-        self._requests.add(run.receipt())
+        self._intake.requests.add(run.receipt())
         if run.usage is not None and exchange.provider and (model := exchange.metered_model):
-            self._metrics.used(exchange.provider, model, run.usage)
+            self._intake.metrics.used(exchange.provider, model, run.usage)
 
 
 class _Run(Run):

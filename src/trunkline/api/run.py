@@ -5,17 +5,91 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from trunkline.api.errors import api_error
 from trunkline.api.exchange import Exchange
-from trunkline.api.receive import ClientGoneError
+from trunkline.api.metrics import Metrics
+from trunkline.api.receive import ClientGoneError, read_body
 from trunkline.errors import InvalidRequest, NoMatchingProvider, ServerStopping
 from trunkline.ids import now
 from trunkline.providers.base import Reply
-from trunkline.routing import NOT_ASKED, Answer, Plan
-from trunkline.store import Attempt
+from trunkline.routing import (
+    NOT_ASKED,
+    Answer,
+    Catalog,
+    Chooser,
+    Plan,
+    Resolve,
+    decode_wishes,
+)
+from trunkline.store import Attempt, Requests
+from trunkline.wire.chat import ChatRequest
+from trunkline.wire.embeddings import EmbeddingRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """What takes requests for models in: each body, and who is to be tried.
+
+    ``params`` is whether parameters may be left out where a request does not say; ``requests`` keep the
+    receipts.
+    """
+
+    catalog: Catalog
+    chooser: Chooser
+    requests: Requests
+    metrics: Metrics
+    params: Literal["strict", "lenient"]
+    max_body_bytes: int
+    body_timeout_s: float
+
+    async def body(self, scope: Scope, receive: Receive) -> bytes:
+        """Reads a request's body, within the limits."""
+        return await read_body(
+            scope, receive, limit=self.max_body_bytes, timeout_s=self.body_timeout_s
+        )
+
+    def is_lenient(self, scope: Scope) -> bool:
+        """Returns whether a request may lose parameters, by its header or else by the configuration."""
+        wanted: str = self.params
+        for name, value in scope["headers"]:
+            if name == b"x-trunkline-params":
+                wanted = value.decode("latin-1").lower()
+        if wanted not in ("strict", "lenient"):
+            raise InvalidRequest(
+                "the header x-trunkline-params must be 'strict' or 'lenient'",
+                param="x-trunkline-params",
+            )
+        return wanted == "lenient"
+
+    def plan(
+        self,
+        exchange: Exchange,
+        request: ChatRequest | EmbeddingRequest,
+        resolve: Resolve,
+        *,
+        lenient: bool,
+        refused: Callable[[Plan, Exception], None],
+    ) -> Plan:
+        """Returns who is to be tried; ``refused`` gets the plan of a request for which nobody is left."""
+        asked, caller = request.parameters.model, exchange.caller
+        wishes = decode_wishes(request.fields.get("provider"))
+        try:
+            return self.chooser.choose(
+                resolve(asked),
+                request,
+                wishes=wishes,
+                limits=caller.limits,
+                account_id=caller.account_id,
+                lenient=lenient,
+            )
+        except NoMatchingProvider as error:
+            refused(Plan(asked, asked, None, (), decision=error.decision), error)
+            raise
 
 
 class Run:
@@ -88,25 +162,6 @@ def recorded(run: Run, settle: Callable[[], None]) -> Iterator[None]:
         raise
     finally:
         settle()
-
-
-def plan_of_nobody(asked: str, error: NoMatchingProvider) -> Plan:
-    """Returns the plan of a request for which the filters left nobody: for its receipt."""
-    return Plan(asked, asked, None, (), decision=error.decision)
-
-
-def is_lenient(scope: Scope, default: str) -> bool:
-    """Returns whether a request may lose parameters, by its header or else by the configuration."""
-    wanted = default
-    for name, value in scope["headers"]:
-        if name == b"x-trunkline-params":
-            wanted = value.decode("latin-1").lower()
-    if wanted not in ("strict", "lenient"):
-        raise InvalidRequest(
-            "the header x-trunkline-params must be 'strict' or 'lenient'",
-            param="x-trunkline-params",
-        )
-    return wanted == "lenient"
 
 
 def _header_text(text: str) -> bytes:
