@@ -31,6 +31,7 @@ from trunkline.api.pass_through import (
     ProviderPaths,
 )
 from trunkline.api.receipts import Receipts
+from trunkline.api.responses import Responses
 from trunkline.api.routes import Endpoints, routes
 from trunkline.api.run import Intake
 from trunkline.config import ProviderSettings, Settings, database_url
@@ -411,6 +412,7 @@ def _edge(
     embed = Embeddings(intake, embeddings)
     endpoints = Endpoints(
         chat=chat,
+        responses=Responses(intake, relay),
         embeddings=embed,
         provider_chat=ProviderChat(paths, chat),
         provider_embeddings=ProviderEmbeddings(paths, embed),

@@ -13,6 +13,7 @@ from trunkline.api.models import Models, OneModel
 from trunkline.api.openapi import OpenAPI
 from trunkline.api.pass_through import ProviderChat, ProviderEmbeddings, ProviderModels
 from trunkline.api.receipts import Receipts
+from trunkline.api.responses import Responses
 
 _PROVIDER = "/{provider}/{prefix:path}"
 
@@ -22,6 +23,7 @@ class Endpoints:
     """What the routes lead to; each is an ASGI application."""
 
     chat: ChatCompletions
+    responses: Responses
     embeddings: Embeddings
     models: Models
     one_model: OneModel
@@ -39,6 +41,7 @@ def routes(endpoints: Endpoints) -> Router:
     return Router(
         [
             Route("/v1/chat/completions", endpoints.chat, methods=["POST"]),
+            Route("/v1/responses", endpoints.responses, methods=["POST"]),
             Route("/v1/embeddings", endpoints.embeddings, methods=["POST"]),
             Route("/v1/models", endpoints.models, methods=["GET"]),
             Route("/v1/models/{id:path}", endpoints.one_model, methods=["GET"]),

@@ -56,6 +56,7 @@ from trunkline.wire.chat.requests import (
     ReasoningOptions,
     StreamOptions,
     decode_request,
+    request_of,
     without_refused,
 )
 from trunkline.wire.chat.tools import (
@@ -123,6 +124,7 @@ __all__ = [
     "peek_report",
     "peek_usage",
     "published_format",
+    "request_of",
     "usage_alone",
     "with_cost",
     "without_refused",

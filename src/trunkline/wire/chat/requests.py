@@ -214,6 +214,12 @@ def decode_request(body: bytes, *, lenient: bool) -> ChatRequest:
     return ChatRequest(parameters=parameters, fields=fields, ignored=ignored)
 
 
+def request_of(fields: dict[str, Raw]) -> ChatRequest:
+    """Returns the request that these top-level fields make, which are known to be right."""
+    parameters = _decoder.decode(msgspec.json.encode(fields))
+    return ChatRequest(parameters=parameters, fields=fields, ignored=())
+
+
 def without_refused(request: ChatRequest) -> ChatRequest:
     """Leaves out what the embedded engine refuses, for a caller who asked for leniency."""
     refused = [n for n in request.fields if PARAMETERS[n].engine is Fate.REFUSED]

@@ -1,0 +1,234 @@
+"""``POST /v1/responses``: decodes, lets the engine respond over the relay, and leaves a receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+
+from msgspec import Raw
+from starlette.types import Receive, Scope, Send
+
+from trunkline import ids
+from trunkline.accounts import Usage as BilledUsage
+from trunkline.accounts import cost, usd
+from trunkline.api.exchange import Exchange, exchange_of
+from trunkline.api.pulse import Pulse
+from trunkline.api.receive import until_hangup
+from trunkline.api.run import Intake, Run, recorded
+from trunkline.api.send import send_json, send_rest, send_stream
+from trunkline.errors import UpstreamFailed, UpstreamTimeout
+from trunkline.providers.base import Call
+from trunkline.responses.context import chat_fields
+from trunkline.responses.engine import Generation, Turn, failing, respond
+from trunkline.routing import Answer, Plan, Relay
+from trunkline.store import Request
+from trunkline.wire import chat
+from trunkline.wire.responses import (
+    DONE,
+    CreateRequest,
+    Event,
+    Response,
+    decode_create,
+    decode_input,
+    decode_tools,
+    encode_events,
+    encode_json,
+    response_of,
+)
+
+
+class Responses:
+    """Serves ``POST /v1/responses``."""
+
+    def __init__(self, intake: Intake, relay: Relay, *, pulse_s: float = 15.0) -> None:
+        self._intake = intake
+        self._relay = relay
+        self._pulse_s = pulse_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await self._intake.body(scope, receive)
+        lenient = self._intake.is_lenient(scope)
+        request = decode_create(body, lenient=lenient)
+        offered = decode_tools(request.parameters.tools)
+        items = decode_input(request.parameters.input)
+        fields = chat_fields(request, offered, items)
+        exchange = exchange_of(scope)
+        asked = chat.request_of(fields)
+
+        def refused(nobody: Plan, error: Exception) -> None:
+            run = _Run(exchange, request, nobody, self._relay, lenient=lenient)
+            run.failed(error)
+            self._settle(run)
+
+        plan = self._intake.plan(
+            exchange, asked, self._intake.catalog.resolve, lenient=lenient, refused=refused
+        )
+        run = _Run(exchange, request, plan, self._relay, lenient=lenient)
+        response = response_of(
+            request, offered, id=ids.new_id("resp"), created_at=int(time.time()), model=plan.asked
+        )
+        turn = Turn(response=response, fields=fields, names=offered.names)
+        with recorded(run, partial(self._settle, run)):
+            await until_hangup(receive, exchange, self._answer(run, turn, send))
+
+    async def _answer(self, run: _Run, turn: Turn, send: Send) -> None:
+        events = respond(turn, generate=run.generate)
+        async with aclosing(events):
+            if run.exchange.stream:
+                await self._stream(run, turn, events, send)
+                return
+            response = await _last_response(events)
+        headers = run.headers()
+        if (cost_usd := run.cost_usd()) is not None:
+            headers.append((b"x-trunkline-cost-usd", cost_usd.encode()))
+        await send_json(send, run.exchange, encode_json(response), headers=headers)
+
+    async def _stream(
+        self, run: _Run, turn: Turn, events: AsyncGenerator[list[Event], None], send: Send
+    ) -> None:
+        """Sends events as they come, with comments before the first if it takes long."""
+        pulse = Pulse(send, run.exchange, every_s=self._pulse_s)
+        beat = asyncio.get_running_loop().create_task(pulse.beat())
+        try:
+            first = await anext(events)
+        except (UpstreamFailed, UpstreamTimeout) as error:
+            run.failed(error)
+            first = failing(turn, error)
+        finally:
+            beat.cancel()
+            await asyncio.wait([beat])
+        frames = _frames(run, first, events)
+        if pulse.begun:
+            await send_rest(send, run.exchange, frames)
+        else:
+            await send_stream(send, run.exchange, frames, headers=run.headers())
+
+    def _settle(self, run: _Run) -> None:
+        """Hands the receipt over; nothing here waits."""
+        exchange = run.exchange
+        self._intake.requests.add(run.receipt())
+        if exchange.provider and (model := exchange.metered_model):
+            self._intake.metrics.used(exchange.provider, model, run.usage)
+
+
+async def _last_response(events: AsyncIterator[list[Event]]) -> Response:
+    response: Response | None = None
+    async for some in events:
+        response = getattr(some[-1], "response", response)
+    assert response is not None
+    return response
+
+
+async def _frames(
+    run: _Run, first: list[Event], events: AsyncIterator[list[Event]]
+) -> AsyncGenerator[bytes, None]:
+    """Numbers and writes the events."""
+    number = 0
+    some: list[Event] | None = first
+    while some is not None:
+        if run.exchange.first_chunk_s is None:
+            run.exchange.first_chunk_s = run.exchange.elapsed_s()
+        for event in some:
+            event.sequence_number = number
+            number += 1
+        yield encode_events(some)
+        some = await anext(events, None)
+    yield DONE
+
+
+class _Run(Run):
+    """One response on its way, over as many model calls as it takes."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        request: CreateRequest,
+        plan: Plan,
+        relay: Relay,
+        *,
+        lenient: bool,
+    ) -> None:
+        super().__init__(exchange, plan, ignored=request.ignored)
+        self.usage = chat.Usage()
+        self._relay = relay
+        self._lenient = lenient
+        exchange.stream = bool(request.parameters.stream)
+
+    @asynccontextmanager
+    async def generate(self, fields: Mapping[str, Raw]) -> AsyncIterator[Generation]:
+        call = Call(
+            model=self.plan.model,
+            body=fields,
+            stream=self.exchange.stream,
+            request_id=self.exchange.request_id,
+            lenient=self._lenient,
+        )
+        async with self._relay.open(self.plan, call, self.given_up) as answer:
+            self.committed(answer)
+            yield _Generation(self, answer)
+
+    def cost_usd(self) -> str | None:
+        nano = self._cost()
+        return None if nano is None else usd(nano)
+
+    def _cost(self) -> int | None:
+        price = self.answer.deployment.price if self.answer else None
+        if price is None:
+            return None
+        used = BilledUsage(
+            prompt_tokens=self.usage.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens,
+            cached_tokens=self.usage.cached_tokens,
+        )
+        return cost(used, price)
+
+    def receipt(self) -> Request:
+        exchange, usage = self.exchange, self.usage
+        first = exchange.first_chunk_s
+        return Request(
+            id=exchange.request_id,
+            account_id=exchange.caller.account_id,
+            key_id=exchange.caller.key_id,
+            created_at=self.created_at,
+            api="responses",
+            model=self.plan.asked,
+            provider=exchange.provider,
+            answered_model=exchange.model,
+            attempts=self.attempts,
+            decision=self.plan.decision,
+            stream=exchange.stream,
+            status=self.status,
+            error_code=self.error_code,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost_nano_usd=self._cost(),
+            first_token_ms=None if first is None else round(first * 1000),
+            duration_ms=round(exchange.elapsed_s() * 1000),
+        )
+
+
+class _Generation:
+    """A model call of a run, as the relay answers it."""
+
+    def __init__(self, run: _Run, answer: Answer) -> None:
+        self._run = run
+        self._answer = answer
+
+    @property
+    def chunks(self) -> AsyncIterator[Sequence[bytes]]:
+        return self._answer.reply.chunks
+
+    def ended(self, usage: chat.Usage | None, *, chunks: int, held_up_s: float) -> chat.Usage:
+        tokens = None if usage is None else usage.completion_tokens
+        self._answer.ended(tokens, held_up_s=held_up_s)
+        used = usage or chat.Usage(completion_tokens=chunks)
+        self._run.usage = used
+        return used
+
+    def broke_off(self, error: Exception) -> None:
+        self._answer.broke_off(error)
