@@ -18,4 +18,5 @@ from trunkline.accounts.limits import objection as objection
 from trunkline.accounts.pricing import Price as Price
 from trunkline.accounts.pricing import Usage as Usage
 from trunkline.accounts.pricing import cost as cost
+from trunkline.accounts.pricing import total_cost as total_cost
 from trunkline.accounts.pricing import usd as usd

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 _TOKENS = 1_000_000  # that a price is for
@@ -33,12 +35,21 @@ def cost(usage: Usage, price: Price) -> int:
     >>> cost(Usage(prompt_tokens=1000, completion_tokens=1), Price(input=1_000, output=1_000_000))
     2
     """
+    return total_cost([(usage, price)])
+
+
+def total_cost(bills: Iterable[tuple[Usage, Price]]) -> int:
+    """Returns what several model calls cost together, rounded once, up."""
+    return -(-sum(_exact(usage, price) for usage, price in bills) // _TOKENS)
+
+
+def _exact(usage: Usage, price: Price) -> int:
+    """In millionths of a nano-dollar."""
     prompt = max(usage.prompt_tokens, 0)
     cached = min(max(usage.cached_tokens, 0), prompt)
     completion = max(usage.completion_tokens, 0)
     cached_price = price.input if price.cached_input is None else price.cached_input
-    total = (prompt - cached) * price.input + cached * cached_price + completion * price.output
-    return -(-total // _TOKENS)
+    return (prompt - cached) * price.input + cached * cached_price + completion * price.output
 
 
 def usd(nano: int) -> str:

@@ -7,16 +7,13 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
-from trunkline.accounts import Usage as BilledUsage
-from trunkline.accounts import cost, usd
 from trunkline.api.errors import api_error, envelope
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.pulse import Pulse
 from trunkline.api.receive import until_hangup
-from trunkline.api.run import Intake, Run, recorded
+from trunkline.api.run import Intake, Run, estimated_usage, recorded
 from trunkline.api.send import send_json, send_rest, send_stream
 from trunkline.errors import (
     TrunklineError,
@@ -32,7 +29,6 @@ from trunkline.routing import (
     Relay,
     Resolve,
 )
-from trunkline.store import Request
 from trunkline.wire import chat, sse
 
 _DONE = b"data: [DONE]\n\n"
@@ -84,9 +80,7 @@ class ChatCompletions:
             run.usage = chat.peek_usage(body)
             run.chunks = len(body) // 4
             answer.ended(run.tokens())
-            headers = run.headers()
-            if (cost_usd := run.cost_usd()) is not None:
-                headers.append((b"x-trunkline-cost-usd", cost_usd.encode()))
+            headers = run.headers() + run.cost_headers()
             await send_json(send, run.exchange, body, headers=headers)
 
     async def _answer_late(self, run: _Run, send: Send) -> None:
@@ -144,17 +138,9 @@ class ChatCompletions:
         yield _DONE if last is None else sse.encode([last]) + _DONE
 
     def _settle(self, run: _Run) -> None:
-        """Hands the receipt over; nothing here waits."""
-        exchange = run.exchange
-        run.note_reply()
+        run.note_reply(run.reply)
         run.estimate()
-        self._intake.requests.add(run.receipt())
-        if exchange.repairs and exchange.provider:
-            self._intake.metrics.repaired(exchange.provider, exchange.repairs)
-        if exchange.emulations and exchange.provider:
-            self._intake.metrics.emulated(exchange.provider, exchange.emulations)
-        if run.usage is not None and exchange.provider and (model := exchange.metered_model):
-            self._intake.metrics.used(exchange.provider, model, run.usage)
+        self._intake.settle(run)
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:
@@ -177,14 +163,14 @@ async def _told(run: _Run, error: Exception) -> AsyncGenerator[bytes, None]:
 class _Run(Run):
     """One chat completion on its way."""
 
+    api = "chat"
+
     def __init__(
         self, exchange: Exchange, request: chat.ChatRequest, plan: Plan, *, lenient: bool
     ) -> None:
         super().__init__(exchange, plan, ignored=request.ignored)
-        self.usage: chat.Usage | None = None
         self.chunks = 0
         self._lenient = lenient
-        self._estimated = False
         self._last_usage: bytes | None = None
         self._request = request
         parameters = request.parameters
@@ -209,22 +195,6 @@ class _Run(Run):
             request_id=self.exchange.request_id,
             lenient=self._lenient,
         )
-
-    def note_reply(self) -> None:
-        """Notes what was put right, emulated and left out, which is known once the reply has ended."""
-        reply = self.reply
-        if reply is None or not (reply.repairs or reply.emulations or reply.ignored):
-            return
-        self.exchange.repairs = tuple(sorted(reply.repairs))
-        self.exchange.emulations = tuple(sorted(reply.emulations))
-        *failed, committed = self.attempts
-        committed = msgspec.structs.replace(
-            committed,
-            repairs=self.exchange.repairs,
-            emulations=self.exchange.emulations,
-            ignored=tuple(sorted(reply.ignored)),
-        )
-        self.attempts = (*failed, committed)
 
     def tokens(self) -> int | None:
         """Returns how many tokens the answer had, reasoning included; None if nobody said."""
@@ -258,54 +228,9 @@ class _Run(Run):
         return last if cost_usd is None else chat.with_cost(last, cost_usd)
 
     def estimate(self) -> None:
-        """Counts what a provider used that did not say so: a token a chunk, and one for four bytes asked."""
+        """Counts what a provider used that did not say so."""
         if self.usage is not None or self.answer is None or self.status != 200:
             return
-        asked = len(bytes(self._request.parameters.messages)) // 4
-        self.usage = chat.Usage(
-            prompt_tokens=asked, completion_tokens=self.chunks, total_tokens=asked + self.chunks
-        )
-        self._estimated = True
-
-    def cost_usd(self) -> str | None:
-        nano = self._cost()
-        return None if nano is None else usd(nano)
-
-    def _cost(self) -> int | None:
-        """Nano-dollars; None if the price or the usage is not known."""
-        price = self.answer.deployment.price if self.answer else None
-        if price is None or self.usage is None:
-            return None
-        used = BilledUsage(
-            prompt_tokens=self.usage.prompt_tokens,
-            completion_tokens=self.usage.completion_tokens,
-            cached_tokens=self.usage.cached_tokens,
-        )
-        return cost(used, price)
-
-    def receipt(self) -> Request:
-        exchange, usage = self.exchange, self.usage or chat.Usage()
-        first = exchange.first_chunk_s
-        return Request(
-            id=exchange.request_id,
-            account_id=exchange.caller.account_id,
-            key_id=exchange.caller.key_id,
-            created_at=self.created_at,
-            api="chat",
-            model=self.plan.asked,
-            provider=exchange.provider,
-            answered_model=exchange.model,
-            attempts=self.attempts,
-            decision=self.plan.decision,
-            stream=exchange.stream,
-            status=self.status,
-            error_code=self.error_code,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cost_nano_usd=self._cost(),
-            estimated=self._estimated,
-            first_token_ms=None if first is None else round(first * 1000),
-            duration_ms=round(exchange.elapsed_s() * 1000),
-        )
+        asked = len(bytes(self._request.parameters.messages))
+        self.usage = estimated_usage(asked, self.chunks)
+        self.estimated = True

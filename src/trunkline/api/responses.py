@@ -12,19 +12,19 @@ from msgspec import Raw
 from starlette.types import Receive, Scope, Send
 
 from trunkline import ids
+from trunkline.accounts import Price, total_cost
 from trunkline.accounts import Usage as BilledUsage
-from trunkline.accounts import cost, usd
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.pulse import Pulse
 from trunkline.api.receive import until_hangup
-from trunkline.api.run import Intake, Run, recorded
+from trunkline.api.run import Intake, Run, billed, estimated_usage, recorded
 from trunkline.api.send import send_json, send_rest, send_stream
 from trunkline.errors import UpstreamFailed, UpstreamTimeout
 from trunkline.providers.base import Call
 from trunkline.responses.context import chat_fields
 from trunkline.responses.engine import Generation, Turn, failing, respond
 from trunkline.routing import Answer, Plan, Relay
-from trunkline.store import Request
+from trunkline.store import Attempt
 from trunkline.wire import chat
 from trunkline.wire.responses import (
     DONE,
@@ -61,7 +61,7 @@ class Responses:
         def refused(nobody: Plan, error: Exception) -> None:
             run = _Run(exchange, request, nobody, self._relay, lenient=lenient)
             run.failed(error)
-            self._settle(run)
+            self._intake.settle(run)
 
         plan = self._intake.plan(
             exchange, asked, self._intake.catalog.resolve, lenient=lenient, refused=refused
@@ -71,7 +71,7 @@ class Responses:
             request, offered, id=ids.new_id("resp"), created_at=int(time.time()), model=plan.asked
         )
         turn = Turn(response=response, fields=fields, names=offered.names)
-        with recorded(run, partial(self._settle, run)):
+        with recorded(run, partial(self._intake.settle, run)):
             await until_hangup(receive, exchange, self._answer(run, turn, send))
 
     async def _answer(self, run: _Run, turn: Turn, send: Send) -> None:
@@ -81,9 +81,7 @@ class Responses:
                 await self._stream(run, turn, events, send)
                 return
             response = await _last_response(events)
-        headers = run.headers()
-        if (cost_usd := run.cost_usd()) is not None:
-            headers.append((b"x-trunkline-cost-usd", cost_usd.encode()))
+        headers = run.headers() + run.cost_headers()
         await send_json(send, run.exchange, encode_json(response), headers=headers)
 
     async def _stream(
@@ -105,13 +103,6 @@ class Responses:
             await send_rest(send, run.exchange, frames)
         else:
             await send_stream(send, run.exchange, frames, headers=run.headers())
-
-    def _settle(self, run: _Run) -> None:
-        """Hands the receipt over; nothing here waits."""
-        exchange = run.exchange
-        self._intake.requests.add(run.receipt())
-        if exchange.provider and (model := exchange.metered_model):
-            self._intake.metrics.used(exchange.provider, model, run.usage)
 
 
 async def _last_response(events: AsyncIterator[list[Event]]) -> Response:
@@ -140,7 +131,12 @@ async def _frames(
 
 
 class _Run(Run):
-    """One response on its way, over as many model calls as it takes."""
+    """One response on its way, over as many model calls as it takes.
+
+    The headers and the log line name who answered the first one; the receipt has the attempts of all.
+    """
+
+    api = "responses"
 
     def __init__(
         self,
@@ -152,13 +148,15 @@ class _Run(Run):
         lenient: bool,
     ) -> None:
         super().__init__(exchange, plan, ignored=request.ignored)
-        self.usage = chat.Usage()
         self._relay = relay
         self._lenient = lenient
+        self._earlier: tuple[Attempt, ...] = ()
+        self._bills: list[tuple[BilledUsage, Price | None]] = []
         exchange.stream = bool(request.parameters.stream)
 
     @asynccontextmanager
     async def generate(self, fields: Mapping[str, Raw]) -> AsyncIterator[Generation]:
+        """Makes one model call; see `Generate`."""
         call = Call(
             model=self.plan.model,
             body=fields,
@@ -166,58 +164,34 @@ class _Run(Run):
             request_id=self.exchange.request_id,
             lenient=self._lenient,
         )
+        self._earlier = self.attempts
         async with self._relay.open(self.plan, call, self.given_up) as answer:
-            self.committed(answer)
-            yield _Generation(self, answer)
+            if self.answer is None:
+                self.committed(answer)
+            self.attempts = (*self._earlier, *answer.attempts)
+            yield _Generation(self, answer, prompt_bytes=len(bytes(fields["messages"])))
 
-    def cost_usd(self) -> str | None:
-        nano = self._cost()
-        return None if nano is None else usd(nano)
+    def given_up(self, attempts: Sequence[Attempt]) -> None:
+        self.attempts = (*self._earlier, *attempts)
 
-    def _cost(self) -> int | None:
-        price = self.answer.deployment.price if self.answer else None
-        if price is None:
-            return None
-        used = BilledUsage(
-            prompt_tokens=self.usage.prompt_tokens,
-            completion_tokens=self.usage.completion_tokens,
-            cached_tokens=self.usage.cached_tokens,
-        )
-        return cost(used, price)
+    def used(self, answer: Answer, usage: chat.Usage, *, estimated: bool) -> None:
+        """Adds what a model call used, at the price of whoever answered it."""
+        self._bills.append((billed(usage), answer.deployment.price))
+        self.usage = usage if self.usage is None else chat.added(self.usage, usage)
+        self.estimated = self.estimated or estimated
 
-    def receipt(self) -> Request:
-        exchange, usage = self.exchange, self.usage
-        first = exchange.first_chunk_s
-        return Request(
-            id=exchange.request_id,
-            account_id=exchange.caller.account_id,
-            key_id=exchange.caller.key_id,
-            created_at=self.created_at,
-            api="responses",
-            model=self.plan.asked,
-            provider=exchange.provider,
-            answered_model=exchange.model,
-            attempts=self.attempts,
-            decision=self.plan.decision,
-            stream=exchange.stream,
-            status=self.status,
-            error_code=self.error_code,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cost_nano_usd=self._cost(),
-            first_token_ms=None if first is None else round(first * 1000),
-            duration_ms=round(exchange.elapsed_s() * 1000),
-        )
+    def cost_nano_usd(self) -> int | None:
+        bills = [(used, price) for used, price in self._bills if price is not None]
+        return total_cost(bills) if bills and len(bills) == len(self._bills) else None
 
 
 class _Generation:
     """A model call of a run, as the relay answers it."""
 
-    def __init__(self, run: _Run, answer: Answer) -> None:
+    def __init__(self, run: _Run, answer: Answer, *, prompt_bytes: int) -> None:
         self._run = run
         self._answer = answer
+        self._prompt_bytes = prompt_bytes
 
     @property
     def chunks(self) -> AsyncIterator[Sequence[bytes]]:
@@ -226,8 +200,9 @@ class _Generation:
     def ended(self, usage: chat.Usage | None, *, chunks: int, held_up_s: float) -> chat.Usage:
         tokens = None if usage is None else usage.completion_tokens
         self._answer.ended(tokens, held_up_s=held_up_s)
-        used = usage or chat.Usage(completion_tokens=chunks)
-        self._run.usage = used
+        used = usage or estimated_usage(self._prompt_bytes, chunks)
+        self._run.used(self._answer, used, estimated=usage is None)
+        self._run.note_reply(self._answer.reply)
         return used
 
     def broke_off(self, error: Exception) -> None:

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
+import msgspec
 from starlette.types import Receive, Scope
 
+from trunkline.accounts import Usage as BilledUsage
+from trunkline.accounts import cost, usd
 from trunkline.api.errors import api_error
 from trunkline.api.exchange import Exchange
 from trunkline.api.metrics import Metrics
@@ -26,8 +29,8 @@ from trunkline.routing import (
     Resolve,
     decode_wishes,
 )
-from trunkline.store import Attempt, Requests
-from trunkline.wire.chat import ChatRequest
+from trunkline.store import Attempt, Request, Requests
+from trunkline.wire.chat import ChatRequest, Usage
 from trunkline.wire.embeddings import EmbeddingRequest
 
 
@@ -91,11 +94,32 @@ class Intake:
             refused(Plan(asked, asked, None, (), decision=error.decision), error)
             raise
 
+    def settle(self, run: Run) -> None:
+        """Hands the receipt over, and counts; nothing here waits."""
+        exchange = run.exchange
+        self.requests.add(run.receipt())
+        if exchange.provider is None:
+            return
+        if exchange.repairs:
+            self.metrics.repaired(exchange.provider, exchange.repairs)
+        if exchange.emulations:
+            self.metrics.emulated(exchange.provider, exchange.emulations)
+        if run.usage is not None and (model := exchange.metered_model):
+            self.metrics.used(exchange.provider, model, run.usage)
+
 
 class Run:
-    """One request on its way, and what becomes known of it. ``ignored`` are parameters left out."""
+    """One request on its way, and what becomes known of it. ``ignored`` are parameters left out.
+
+    ``usage`` is None as long as nobody has told it; ``estimated`` says that it was counted here.
+    """
+
+    api: ClassVar[str]
+    """What receipts call this kind of request."""
 
     def __init__(self, exchange: Exchange, plan: Plan, *, ignored: Sequence[str]) -> None:
+        self.usage: Usage | None = None
+        self.estimated = False
         self.exchange = exchange
         self.plan = plan
         self.status = 200
@@ -128,6 +152,66 @@ class Run:
         self.status, self.error_code = failure.status, failure.code
         self.attempts = self.attempts or tuple(failure.attempts)
 
+    def note_reply(self, reply: Reply | None) -> None:
+        """Notes what was put right, emulated and left out, which is known once the reply has ended."""
+        if reply is None or not (reply.repairs or reply.emulations or reply.ignored):
+            return
+        *failed, committed = self.attempts
+        committed = msgspec.structs.replace(
+            committed,
+            repairs=tuple(sorted(reply.repairs)),
+            emulations=tuple(sorted(reply.emulations)),
+            ignored=tuple(sorted(reply.ignored)),
+        )
+        self.exchange.repairs += committed.repairs
+        self.exchange.emulations += committed.emulations
+        self.attempts = (*failed, committed)
+
+    def cost_nano_usd(self) -> int | None:
+        """Returns what it costs in nano-dollars; None if the price or the usage is not known."""
+        price = self.answer.deployment.price if self.answer else None
+        if price is None or self.usage is None:
+            return None
+        return cost(billed(self.usage), price)
+
+    def cost_usd(self) -> str | None:
+        """Returns the same in dollars, as a decimal."""
+        nano = self.cost_nano_usd()
+        return None if nano is None else usd(nano)
+
+    def cost_headers(self) -> list[tuple[bytes, bytes]]:
+        """Returns the header that tells the cost, where it is known."""
+        cost_usd = self.cost_usd()
+        return [] if cost_usd is None else [(b"x-trunkline-cost-usd", cost_usd.encode())]
+
+    def receipt(self) -> Request:
+        """Returns what is kept of it."""
+        exchange, usage = self.exchange, self.usage or Usage()
+        first = exchange.first_chunk_s
+        return Request(
+            id=exchange.request_id,
+            account_id=exchange.caller.account_id,
+            key_id=exchange.caller.key_id,
+            created_at=self.created_at,
+            api=self.api,
+            model=self.plan.asked,
+            provider=exchange.provider,
+            answered_model=exchange.model,
+            attempts=self.attempts,
+            decision=self.plan.decision,
+            stream=exchange.stream,
+            status=self.status,
+            error_code=self.error_code,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost_nano_usd=self.cost_nano_usd(),
+            estimated=self.estimated,
+            first_token_ms=None if first is None else round(first * 1000),
+            duration_ms=round(exchange.elapsed_s() * 1000),
+        )
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Returns the headers that tell who answers."""
         if self.answer is None:
@@ -143,6 +227,21 @@ class Run:
             names = sorted({*self._ignored, *self.answer.reply.ignored})
             headers.append((b"x-trunkline-ignored", _header_text(", ".join(names))))
         return headers
+
+
+def billed(usage: Usage) -> BilledUsage:
+    """Returns the part of a usage that has a price."""
+    return BilledUsage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+    )
+
+
+def estimated_usage(prompt_bytes: int, chunks: int) -> Usage:
+    """Counts what a provider used that did not say so: a token a chunk, and one for four bytes asked."""
+    asked = prompt_bytes // 4
+    return Usage(prompt_tokens=asked, completion_tokens=chunks, total_tokens=asked + chunks)
 
 
 @contextmanager

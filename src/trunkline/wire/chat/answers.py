@@ -43,6 +43,21 @@ class Usage(Struct, kw_only=True):
         return (details and details.reasoning_tokens) or 0
 
 
+def added(one: Usage, other: Usage) -> Usage:
+    """Returns what two model calls used together."""
+    return Usage(
+        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
+        completion_tokens=one.completion_tokens + other.completion_tokens,
+        total_tokens=one.total_tokens + other.total_tokens,
+        prompt_tokens_details=PromptTokensDetails(
+            cached_tokens=one.cached_tokens + other.cached_tokens
+        ),
+        completion_tokens_details=CompletionTokensDetails(
+            reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens
+        ),
+    )
+
+
 class TopLogprob(Struct, kw_only=True):
     """An alternative at one position."""
 
