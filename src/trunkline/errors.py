@@ -8,7 +8,8 @@
     ├── PullError                  exit code 1: weights that cannot be fetched, or removed
     ├── APIError                   what a caller sees: status, type, code, param
     │   ├── InvalidRequest         400, the caller's mistake
-    │   │   └── NoMatchingProvider no_matching_provider, with the decision for the receipt
+    │   │   ├── NoMatchingProvider no_matching_provider, with the decision for the receipt
+    │   │   └── PreviousResponseNotFound  previous_response_not_found, naming the link
     │   ├── InvalidAPIKey          401
     │   ├── HostNotAllowed         403
     │   ├── ModelNotFound          404 model_not_found
@@ -107,6 +108,21 @@ class NoMatchingProvider(InvalidRequest):
     def __init__(self, message: str, *, param: str, decision: Any, code: str | None = None) -> None:
         super().__init__(message, code=code, param=param)
         self.decision = decision  # which filter removed each candidate, for the receipt
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    """there is no such previous response; send the conversation as input instead"""
+
+    code = "previous_response_not_found"
+
+    def __init__(self, missing: str, *, behind: str) -> None:
+        """``missing`` is the link that is not there, ``behind`` the response that was asked for."""
+        leads = "" if missing == behind else f", to which '{behind[:100]}' leads back"
+        super().__init__(
+            f"there is no response '{missing[:100]}'{leads}: it is unknown, deleted or expired; "
+            "send the conversation as input instead",
+            param="previous_response_id",
+        )
 
 
 class InvalidAPIKey(APIError):

@@ -19,7 +19,13 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import URL, Connection, Insert, Table, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -41,6 +47,7 @@ _COMMAND_TIMEOUT_S = 30.0  # for one statement, Postgres only
 # Each with 21 values: versions before 3.32 take no more than 999 in all.
 _ROWS_AT_ONCE = 120 if sqlite3.sqlite_version_info >= (3, 32) else 40
 _LITTLE_SPACE = 1 << 17  # bytes
+_REFUSED = ("22", "23")  # SQL's classes of errors in the data
 _ADVISORY_LOCK = int.from_bytes(b"trunklin")  # any number that is ours
 
 
@@ -107,6 +114,8 @@ class Database:
         that its driver is given apart, its thread lets go of the interpreter's lock and waits to get it
         back from a busy event loop.
         """
+        if not records:
+            return
         if not self.is_sqlite:
             rows = [msgspec.structs.asdict(record) for record in records]
             await connection.execute(self.insert_new(table), rows)
@@ -188,6 +197,15 @@ def unavailable(error: Exception) -> StoreUnavailable:
     return StoreUnavailable()
 
 
+def in_trouble(database: Database, error: Exception) -> bool:
+    """Tells a database that fails, perhaps for a while, from a row that no database will take."""
+    if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
+        return False
+    sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+    refused = isinstance(error, IntegrityError) or sqlstate.startswith(_REFUSED)
+    return isinstance(error, database.failures) and not refused
+
+
 def reason(error: BaseException) -> str:
     """Returns the driver's own words, without the statement and its values."""
     return str(getattr(error, "orig", None) or error)
@@ -222,6 +240,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = NORMAL")  # in WAL mode: whole after any crash of ours
+    cursor.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
     cursor.close()
 
 

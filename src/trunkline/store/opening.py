@@ -15,7 +15,7 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """Opens a database, makes or migrates its tables, and closes it in the end.
 
-    Leaving waits until the receipts that were added are stored. ``url`` is ``sqlite:///path`` (four
+    Leaving waits until what was handed over is stored. ``url`` is ``sqlite:///path`` (four
     slashes for an absolute path) or ``postgresql://user:password@host/name``.
 
     Raises:
@@ -23,7 +23,9 @@ async def open_store(
         StartError: the database cannot be used; the message says why and what to do.
     """
     from trunkline.store.connection import connect, explain
+    from trunkline.store.group_commit import GroupCommit
     from trunkline.store.queries import SQLAccounts, SQLKeys, SQLRequests
+    from trunkline.store.responses import SQLResponses
     from trunkline.store.schema import prepare
     from trunkline.store.writer import Writer
 
@@ -35,11 +37,12 @@ async def open_store(
             await prepare(database, busy_timeout_s=busy_timeout_s)
         except failures as error:
             raise StartError(explain(database.url, error)) from error
-        async with Writer(database) as writer:
+        async with Writer(database) as writer, GroupCommit(database) as commits:
             yield Store(
                 accounts=SQLAccounts(database),
                 keys=SQLKeys(database),
                 requests=SQLRequests(database, writer),
+                responses=SQLResponses(database, commits),
             )
     finally:
         await database.aclose()

@@ -8,11 +8,19 @@ The methods that look across accounts say so in their names; they serve the oper
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from trunkline.store.records import Account, Key, Limits, Request
+from trunkline.store.records import (
+    Account,
+    ItemPage,
+    Key,
+    Limits,
+    Request,
+    StoredItem,
+    StoredResponse,
+)
 
 
 class Accounts(Protocol):
@@ -76,6 +84,64 @@ class Requests(Protocol):
         ...
 
 
+class Responses(Protocol):
+    """Responses and their items. What has expired is not there, whether or not it was swept away."""
+
+    async def save(
+        self,
+        response: StoredResponse,
+        inputs: Sequence[StoredItem],
+        outputs: Sequence[StoredItem],
+    ) -> None:
+        """Stores a new response with its items; it is durable when this returns.
+
+        Raises StoreUnavailable also if the database refuses it, as one whose account is not there.
+        """
+        ...
+
+    async def get(self, id: str, account_id: str) -> tuple[StoredResponse, list[StoredItem]] | None:
+        """Returns a response and its output items."""
+        ...
+
+    async def chain(self, id: str, account_id: str) -> list[StoredItem]:
+        """Returns the items of a response and of all before it, the oldest response's first.
+
+        Of each response the input comes before the output. It takes one query, whatever the length.
+
+        Raises:
+            PreviousResponseNotFound: one of them is not there; the message names it.
+            InvalidRequest: they hold too many bytes to be continued.
+        """
+        ...
+
+    async def items(self, ids: Sequence[str], account_id: str) -> Mapping[str, StoredItem]:
+        """Returns the items of those ids that there are; the newest where several have one id."""
+        ...
+
+    async def input_items(
+        self,
+        id: str,
+        account_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> ItemPage | None:
+        """Returns some of a response's own input items, those that follow the item ``after``.
+
+        Raises InvalidRequest if there is no such item.
+        """
+        ...
+
+    async def delete(self, id: str, account_id: str) -> bool:
+        """Removes a response and its items for good; False if there is none."""
+        ...
+
+    async def sweep(self, now: datetime.datetime, limit: int) -> int:
+        """Removes up to ``limit`` responses of all accounts that have expired; returns how many."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """Everything durable; each attribute is one small port."""
@@ -83,3 +149,4 @@ class Store:
     accounts: Accounts
     keys: Keys
     requests: Requests
+    responses: Responses

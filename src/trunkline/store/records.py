@@ -156,3 +156,34 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool = False
     first_token_ms: int | None = None
     duration_ms: int
+
+
+class StoredResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A response of the Responses API, without its items, which are stored beside it.
+
+    ``body`` is the final ``Response`` as a JSON object without ``output``; ``log`` is whatever an exact
+    replay of its stream needs, and nothing to the store. It counts as gone from ``expires_at`` on; None
+    keeps it until it is deleted.
+    """
+
+    id: str
+    account_id: str
+    previous_id: str | None = None
+    created_at: datetime.datetime
+    expires_at: datetime.datetime | None = None
+    body: bytes
+    log: bytes | None = None
+
+
+class StoredItem(msgspec.Struct, frozen=True):
+    """An item that went into a response or came out of it; ``body`` is its JSON object."""
+
+    id: str
+    body: bytes
+
+
+class ItemPage(msgspec.Struct, frozen=True):
+    """A part of a list of items; ``has_more`` says whether others follow in the order asked for."""
+
+    items: tuple[StoredItem, ...]
+    has_more: bool

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -25,7 +26,7 @@ from trunkline.store.records import NO_LIMITS, Attempt, Decision, Limits
 
 # The newest file under migrations/versions; a test holds the two together. It stands here so that
 # a start on an up-to-date database need not import Alembic.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -144,4 +145,29 @@ requests = Table(
     Column("first_token_ms", BigInteger),
     Column("duration_ms", BigInteger, nullable=False),
     Index(None, "account_id", "created_at"),
+)
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False),
+    Column("previous_id", String),  # no foreign key: a link of a chain may be deleted
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, index=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("log", LargeBinary),
+    Column("items_bytes", BigInteger, nullable=False),
+)
+
+response_items = Table(
+    "response_items",
+    metadata,
+    Column("response_id", ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True),
+    Column("side", String, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("id", String, nullable=False),
+    Column("account_id", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "account_id", "id"),
 )

@@ -9,10 +9,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
-
 from trunkline.log import get_logger
-from trunkline.store.connection import Database, reason
+from trunkline.store.connection import Database, in_trouble, reason
 from trunkline.store.records import Request
 from trunkline.store.tables import requests
 
@@ -20,7 +18,6 @@ log = get_logger()
 
 _FIRST_RETRY_S = 0.05
 _LAST_RETRY_S = 1.0
-_REFUSED = ("22", "23")  # SQL's classes of errors in the data
 
 
 class Writer:
@@ -95,7 +92,7 @@ class Writer:
             try:
                 return await self._commit(group)
             except Exception as error:  # noqa: BLE001 - the loop outlives any failure; each is logged
-                if not self._may_pass(error):
+                if not in_trouble(self._database, error):
                     return await self._store_singly(group, error)
                 log.warning("receipts_not_stored", count=len(group), reason=reason(error))
             if clock() + pause_s > deadline:
@@ -103,14 +100,6 @@ class Writer:
                 return None
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LAST_RETRY_S)
-
-    def _may_pass(self, error: Exception) -> bool:
-        """Tells a database in trouble from a receipt that no database will take."""
-        if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
-            return False
-        sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
-        refused = isinstance(error, IntegrityError) or sqlstate.startswith(_REFUSED)
-        return isinstance(error, self._database.failures) and not refused
 
     async def _store_singly(self, group: Sequence[Request], error: Exception) -> None:
         """Keeps a receipt that the database refuses from taking its group with it."""
