@@ -6,6 +6,7 @@ passed to it here.
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -50,6 +51,7 @@ from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
 from trunkline.providers.own_models import OwnModels
 from trunkline.providers.repair import is_gpt_oss
+from trunkline.responses.state import State
 from trunkline.routing import (
     LOCAL,
     Catalog,
@@ -67,6 +69,7 @@ from trunkline.transport import Client, Timeouts
 Running = tuple[Model, int]
 """A model, and the process of its engine."""
 
+_KEEP_FOR = datetime.timedelta(days=30)
 _SLOW_MACHINE = 50e6  # bytes a second that it reads from disk and rearranges for its CPU
 
 
@@ -412,7 +415,7 @@ def _edge(
     embed = Embeddings(intake, embeddings)
     endpoints = Endpoints(
         chat=chat,
-        responses=Responses(intake, relay),
+        responses=Responses(intake, relay, State(store.responses, keep_for=_KEEP_FOR)),
         embeddings=embed,
         provider_chat=ProviderChat(paths, chat),
         provider_embeddings=ProviderEmbeddings(paths, embed),

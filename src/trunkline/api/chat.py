@@ -9,16 +9,12 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from trunkline.api.errors import api_error, envelope
+from trunkline.api.errors import envelope
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.pulse import Pulse
 from trunkline.api.receive import until_hangup
 from trunkline.api.run import Intake, Run, estimated_usage, recorded
 from trunkline.api.send import send_json, send_rest, send_stream
-from trunkline.errors import (
-    TrunklineError,
-    UpstreamError,
-)
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
 from trunkline.providers.parameters import HELD_BACK_BY, features_of
@@ -105,7 +101,6 @@ class ChatCompletions:
             return
         if not pulse.begun:
             raise failure
-        run.attempts = run.attempts or tuple(api_error(failure).attempts)
         await send_rest(send, run.exchange, _told(run, failure))
 
     def _committed(self, run: _Run, answer: Answer) -> None:
@@ -150,13 +145,7 @@ async def _stopped(task: asyncio.Task[None]) -> None:
 
 async def _told(run: _Run, error: Exception) -> AsyncGenerator[bytes, None]:
     """Yields what is left to a stream whose status line is gone: one error event."""
-    failure = api_error(error)
-    run.exchange.error_code = run.error_code = failure.code
-    if isinstance(error, TrunklineError):
-        reason = error.outcome if isinstance(error, UpstreamError) else error.message
-        log.warning("stream_failed", request_id=run.exchange.request_id, reason=reason)
-    else:
-        log.error("stream_failed", request_id=run.exchange.request_id, exc_info=error)
+    failure = run.broke_off(error)
     yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
 
 

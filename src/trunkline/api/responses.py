@@ -19,10 +19,17 @@ from trunkline.api.pulse import Pulse
 from trunkline.api.receive import until_hangup
 from trunkline.api.run import Intake, Run, billed, estimated_usage, recorded
 from trunkline.api.send import send_json, send_rest, send_stream
-from trunkline.errors import UpstreamFailed, UpstreamTimeout
+from trunkline.errors import (
+    APIError,
+    StoreUnavailable,
+    TrunklineError,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 from trunkline.providers.base import Call
 from trunkline.responses.context import chat_fields
-from trunkline.responses.engine import Generation, Turn, failing, respond
+from trunkline.responses.engine import Generation, Turn, failed, failing, respond
+from trunkline.responses.state import Conversation, State
 from trunkline.routing import Answer, Plan, Relay
 from trunkline.store import Attempt
 from trunkline.wire import chat
@@ -30,7 +37,9 @@ from trunkline.wire.responses import (
     DONE,
     CreateRequest,
     Event,
-    Response,
+    ResponseCompleted,
+    ResponseFailed,
+    ResponseIncomplete,
     decode_create,
     decode_input,
     decode_tools,
@@ -43,20 +52,26 @@ from trunkline.wire.responses import (
 class Responses:
     """Serves ``POST /v1/responses``."""
 
-    def __init__(self, intake: Intake, relay: Relay, *, pulse_s: float = 15.0) -> None:
+    def __init__(
+        self, intake: Intake, relay: Relay, state: State, *, pulse_s: float = 15.0
+    ) -> None:
         self._intake = intake
         self._relay = relay
+        self._state = state
         self._pulse_s = pulse_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._intake.body(scope, receive)
         lenient = self._intake.is_lenient(scope)
+        exchange = exchange_of(scope)
         request = decode_create(body, lenient=lenient)
         offered = decode_tools(request.parameters.tools)
-        items = decode_input(request.parameters.input)
-        fields = chat_fields(request, offered, items)
-        exchange = exchange_of(scope)
-        asked = chat.request_of(fields)
+        conversation = await self._state.conversation(
+            decode_input(request.parameters.input),
+            previous_id=request.parameters.previous_response_id,
+            account_id=exchange.caller.account_id,
+        )
+        fields = chat_fields(request, offered, conversation.items)
 
         def refused(nobody: Plan, error: Exception) -> None:
             run = _Run(exchange, request, nobody, self._relay, lenient=lenient)
@@ -64,25 +79,56 @@ class Responses:
             self._intake.settle(run)
 
         plan = self._intake.plan(
-            exchange, asked, self._intake.catalog.resolve, lenient=lenient, refused=refused
+            exchange,
+            chat.request_of(fields),
+            self._intake.catalog.resolve,
+            lenient=lenient,
+            refused=refused,
         )
-        run = _Run(exchange, request, plan, self._relay, lenient=lenient)
         response = response_of(
             request, offered, id=ids.new_id("resp"), created_at=int(time.time()), model=plan.asked
         )
         turn = Turn(response=response, fields=fields, names=offered.names)
+        run = _Run(exchange, request, plan, self._relay, lenient=lenient)
         with recorded(run, partial(self._intake.settle, run)):
-            await until_hangup(receive, exchange, self._answer(run, turn, send))
+            await until_hangup(receive, exchange, self._answer(run, turn, conversation, send))
 
-    async def _answer(self, run: _Run, turn: Turn, send: Send) -> None:
-        events = respond(turn, generate=run.generate)
-        async with aclosing(events):
+    async def _answer(self, run: _Run, turn: Turn, conversation: Conversation, send: Send) -> None:
+        events = respond(turn, generate=run.generate, on_failure=run.fails)
+        async with aclosing(events), aclosing(self._kept(run, events, conversation)) as kept:
             if run.exchange.stream:
-                await self._stream(run, turn, events, send)
+                await self._stream(run, turn, kept, send)
                 return
-            response = await _last_response(events)
+            async for some in kept:
+                last = some[-1]
+        if run.failure is not None:
+            raise run.failure
+        if not isinstance(last, ResponseCompleted | ResponseIncomplete):
+            raise AssertionError("a response ended without an end")
         headers = run.headers() + run.cost_headers()
-        await send_json(send, run.exchange, encode_json(response), headers=headers)
+        await send_json(send, run.exchange, encode_json(last.response), headers=headers)
+
+    async def _kept(
+        self, run: _Run, events: AsyncIterator[list[Event]], conversation: Conversation
+    ) -> AsyncGenerator[list[Event], None]:
+        """Passes events on; the response is stored before the one that tells of its end."""
+        async for some in events:
+            last = some[-1]
+            if isinstance(last, ResponseCompleted | ResponseIncomplete | ResponseFailed):
+                response = last.response
+                told = run.exchange.stream or not isinstance(last, ResponseFailed)
+                if response.store and told:
+                    try:
+                        await self._state.keep(
+                            response,
+                            conversation,
+                            account_id=run.exchange.caller.account_id,
+                            log=None,
+                        )
+                    except StoreUnavailable as error:
+                        run.fails(error)
+                        some = [*some[:-1], *failed(response, error)]
+            yield some
 
     async def _stream(
         self, run: _Run, turn: Turn, events: AsyncGenerator[list[Event], None], send: Send
@@ -93,7 +139,12 @@ class Responses:
         try:
             first = await anext(events)
         except (UpstreamFailed, UpstreamTimeout) as error:
-            run.failed(error)
+            run.fails(error)
+            first = failing(turn, error)
+        except APIError as error:
+            if not pulse.begun:
+                raise
+            run.fails(error)
             first = failing(turn, error)
         finally:
             beat.cancel()
@@ -103,14 +154,6 @@ class Responses:
             await send_rest(send, run.exchange, frames)
         else:
             await send_stream(send, run.exchange, frames, headers=run.headers())
-
-
-async def _last_response(events: AsyncIterator[list[Event]]) -> Response:
-    response: Response | None = None
-    async for some in events:
-        response = getattr(some[-1], "response", response)
-    assert response is not None
-    return response
 
 
 async def _frames(
@@ -151,6 +194,7 @@ class _Run(Run):
         self._relay = relay
         self._lenient = lenient
         self._earlier: tuple[Attempt, ...] = ()
+        self.failure: TrunklineError | None = None
         self._bills: list[tuple[BilledUsage, Price | None]] = []
         exchange.stream = bool(request.parameters.stream)
 
@@ -170,6 +214,11 @@ class _Run(Run):
                 self.committed(answer)
             self.attempts = (*self._earlier, *answer.attempts)
             yield _Generation(self, answer, prompt_bytes=len(bytes(fields["messages"])))
+
+    def fails(self, error: TrunklineError) -> None:
+        """Notes what the response fails of."""
+        self.failure = error
+        self.broke_off(error)
 
     def given_up(self, attempts: Sequence[Attempt]) -> None:
         self.attempts = (*self._earlier, *attempts)

@@ -17,8 +17,16 @@ from trunkline.api.errors import api_error
 from trunkline.api.exchange import Exchange
 from trunkline.api.metrics import Metrics
 from trunkline.api.receive import ClientGoneError, read_body
-from trunkline.errors import InvalidRequest, NoMatchingProvider, ServerStopping
+from trunkline.errors import (
+    APIError,
+    InvalidRequest,
+    NoMatchingProvider,
+    ServerStopping,
+    TrunklineError,
+    UpstreamError,
+)
 from trunkline.ids import now
+from trunkline.log import get_logger
 from trunkline.providers.base import Reply
 from trunkline.routing import (
     NOT_ASKED,
@@ -32,6 +40,8 @@ from trunkline.routing import (
 from trunkline.store import Attempt, Request, Requests
 from trunkline.wire.chat import ChatRequest, Usage
 from trunkline.wire.embeddings import EmbeddingRequest
+
+log = get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +161,18 @@ class Run:
         failure = api_error(error)
         self.status, self.error_code = failure.status, failure.code
         self.attempts = self.attempts or tuple(failure.attempts)
+
+    def broke_off(self, error: Exception) -> APIError:
+        """Notes an error that the caller reads in a stream, whose status is gone; returns what to tell."""
+        failure = api_error(error)
+        self.exchange.error_code = self.error_code = failure.code
+        if isinstance(error, TrunklineError):
+            reason = error.outcome if isinstance(error, UpstreamError) else error.message
+            log.warning("stream_failed", request_id=self.exchange.request_id, reason=reason)
+        else:
+            log.error("stream_failed", request_id=self.exchange.request_id, exc_info=error)
+        self.attempts = self.attempts or tuple(failure.attempts)
+        return failure
 
     def note_reply(self, reply: Reply | None) -> None:
         """Notes what was put right, emulated and left out, which is known once the reply has ended."""

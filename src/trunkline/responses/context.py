@@ -109,5 +109,7 @@ def _text(parts: Iterable[InputPart]) -> str:
     return "".join(part.text or part.refusal or "" for part in parts)
 
 
-def _parts(parts: Iterable[InputPart]) -> list[dict[str, Any]]:
+def _parts(parts: Sequence[InputPart]) -> str | list[dict[str, Any]]:
+    if len(parts) == 1 and parts[0].text is not None:
+        return parts[0].text  # what every provider takes
     return [{"type": "text", "text": part.text or ""} for part in parts]

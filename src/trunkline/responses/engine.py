@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Raw
 
-from trunkline.errors import APIError, RateLimited, TrunklineError, UpstreamError
+from trunkline.errors import APIError, TrunklineError, UpstreamError
 from trunkline.responses.output import Output
 from trunkline.responses.step import Step
 from trunkline.wire.chat import Usage
@@ -72,11 +72,14 @@ class Turn:
     names: Mapping[str, Called]
 
 
-async def respond(turn: Turn, *, generate: Generate) -> AsyncGenerator[list[Event], None]:
+async def respond(
+    turn: Turn, *, generate: Generate, on_failure: Callable[[TrunklineError], None]
+) -> AsyncGenerator[list[Event], None]:
     """Yields the events of a response, those that arrive together in one list.
 
     The first list comes once somebody answers the first model call. What fails before that is
-    raised; what fails later is told as events, and the last event holds the response as it ended.
+    raised; what fails later is told to ``on_failure`` and as events. The last event holds the response
+    as it ended.
     """
     output = Output()
     usage: Usage | None = None
@@ -96,8 +99,10 @@ async def respond(turn: Turn, *, generate: Generate) -> AsyncGenerator[list[Even
     except TrunklineError as error:
         if not begun:
             raise
+        on_failure(error)
         output.close("incomplete")
-        yield [*output.take(), *failed(turn.response, output, usage, error)]
+        ended = msgspec.structs.replace(turn.response, output=output.items, usage=_usage(usage))
+        yield [*output.take(), *failed(ended, error)]
         return
     yield [*output.take(), _ended(turn.response, output, step)]
 
@@ -128,32 +133,19 @@ def failing(turn: Turn, error: TrunklineError) -> list[Event]:
     return [
         ResponseCreated(response=turn.response),
         ResponseInProgress(response=turn.response),
-        *failed(turn.response, Output(), None, error),
+        *failed(turn.response, error),
     ]
 
 
-def failed(
-    response: Response, output: Output, usage: Usage | None, error: TrunklineError
-) -> list[Event]:
-    """Returns the events that tell of a failure, the response as it ended in the last one."""
-    message, code, kind = error.message, None, "server_error"
-    if isinstance(error, UpstreamError):
-        message = error.public
-    if isinstance(error, APIError):
-        code, kind = error.code, error.type
-    limited = isinstance(error, RateLimited) or (
-        isinstance(error, APIError) and error.status == 429
-    )
+def failed(response: Response, error: TrunklineError) -> list[Event]:
+    """Returns the events that tell of a failure; the last one has the response, failed."""
+    limited = isinstance(error, APIError) and error.status == 429
+    message = error.public if isinstance(error, UpstreamError) else error.message
     fault = ResponseFault("rate_limit_exceeded" if limited else "server_error", message)
-    code = code or fault.code
-    ended = msgspec.structs.replace(
-        response,
-        status="failed",
-        error=fault,
-        output=output.items,
-        usage=_usage(usage),
-    )
+    code = error.code if isinstance(error, APIError) else fault.code
+    kind = error.type if isinstance(error, APIError) else "server_error"
     details = ErrorDetails(type=kind, code=code, message=message, param=None)
+    ended = msgspec.structs.replace(response, status="failed", error=fault, completed_at=None)
     return [
         ErrorEvent(code=code, message=message, param=None, error=details),
         ResponseFailed(response=ended),

@@ -1,0 +1,106 @@
+"""What responses remember: chains, branches, references, and what is kept of none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.client import Answer, ask
+from tests.e2e.test_responses import events
+from tests.serving import ECHO, Serving, running
+from tests.simulator import Script, Simulator
+from tests.simulator.script import error
+
+_CONFIG = """
+[engine]
+enabled = false
+[providers.sim]
+base_url = "URL"
+models."sim/echo" = {}
+[providers.frail]
+base_url = "URL"
+models."sim/frail" = {}
+"""
+
+
+@pytest.fixture(scope="module")
+def router(running_simulator: Simulator) -> Iterator[Serving]:
+    with running(config=_CONFIG.replace("URL", running_simulator.base_url)) as serving:
+        yield serving
+
+
+def create(serving: Serving, input: Any, **more: Any) -> Answer:
+    return ask(serving, "POST", "/v1/responses", {"model": ECHO, "input": input, **more})
+
+
+def sent(simulator: Simulator) -> list[tuple[str, str]]:
+    """Returns role and text of the messages that the provider was sent last."""
+    return [(one["role"], one["content"]) for one in simulator.seen[-1].body["messages"]]
+
+
+def test_a_chain_is_told_whole_and_may_branch(router: Serving, simulator: Simulator) -> None:
+    first = create(router, "one", instructions="be brief").json
+    second = create(router, "two", previous_response_id=first["id"]).json
+    assert second["previous_response_id"] == first["id"]
+    answered = first["output"][-1]["content"][0]["text"]
+    # Instructions are not inherited.
+    assert sent(simulator) == [("user", "one"), ("assistant", answered), ("user", "two")]
+
+    create(router, "three", previous_response_id=second["id"])
+    assert [text for role, text in sent(simulator) if role == "user"] == ["one", "two", "three"]
+    create(router, "other", previous_response_id=first["id"])
+    assert [text for role, text in sent(simulator) if role == "user"] == ["one", "other"]
+
+
+def test_items_are_found_by_reference_without_a_chain(
+    router: Serving, simulator: Simulator
+) -> None:
+    first = create(router, "one").json
+    message = first["output"][-1]
+    follow = [
+        {"role": "user", "content": "one"},
+        {"type": "item_reference", "id": message["id"]},
+        {"role": "user", "content": "two"},
+    ]
+    assert create(router, follow).status == 200
+    text = message["content"][0]["text"]
+    assert sent(simulator) == [("user", "one"), ("assistant", text), ("user", "two")]
+    # One that the chain brings already is not told twice.
+    assert create(router, follow[1:], previous_response_id=first["id"]).status == 200
+    assert sent(simulator) == [("user", "one"), ("assistant", text), ("user", "two")]
+
+
+def test_nothing_is_kept_of_a_response_that_is_not_stored(router: Serving) -> None:
+    first = create(router, "one", store=False).json
+    assert first["store"] is False
+    refused = create(router, "two", previous_response_id=first["id"])
+    assert (refused.status, refused.error["code"]) == (400, "previous_response_not_found")
+    assert refused.error["param"] == "previous_response_id"
+    assert first["id"] in refused.error["message"]
+    reference = {"type": "item_reference", "id": first["output"][-1]["id"]}
+    refused = create(router, [reference])
+    assert (refused.status, refused.error["param"]) == (400, "input[0].id")
+
+
+def test_what_fails_is_an_error_if_whole_and_a_failed_response_if_streamed(
+    router: Serving, simulator: Simulator
+) -> None:
+    simulator.play(error(500), error(500), Script(cut_after=3))
+    refused = create(router, "one", model="sim/frail")
+    assert (refused.status, refused.error["code"]) == (502, "upstream_failed")
+
+    nobody = events(router, {"model": "sim/frail", "input": "one"})
+    assert [event["type"] for event in nobody] == [
+        "response.created",
+        "response.in_progress",
+        "error",
+        "response.failed",
+    ]
+    assert nobody[-2]["code"] == "upstream_failed"
+    assert nobody[-1]["response"]["error"]["code"] == "server_error"
+
+    cut = events(router, {"model": "sim/frail", "input": "one two three four five"})
+    assert [event["type"] for event in cut[-2:]] == ["error", "response.failed"]
+    assert cut[-1]["response"]["output"][-1]["status"] == "incomplete"
