@@ -64,6 +64,7 @@ from trunkline.routing import (
     engine_deployment,
 )
 from trunkline.store import Store, open_store
+from trunkline.store.sweeper import Sweeper
 from trunkline.transport import Client, Timeouts
 
 Running = tuple[Model, int]
@@ -205,6 +206,9 @@ async def open_app(
     settings = setup.settings
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(_store(setup))
+        await stack.enter_async_context(
+            Sweeper(store.responses, every_s=settings.responses.sweep_interval_s)
+        )
         transport = await stack.enter_async_context(Client())
         active = {
             name: provider

@@ -15,6 +15,7 @@ from trunkline.store import StoredItem, StoredResponse, open_store
 from trunkline.store.connection import connect
 from trunkline.store.group_commit import GroupCommit
 from trunkline.store.responses import SQLResponses
+from trunkline.store.sweeper import Sweeper
 from trunkline.store.tables import response_items, responses
 
 HOUR = datetime.timedelta(hours=1)
@@ -559,3 +560,42 @@ def test_a_response_is_there_for_another_worker_when_the_save_returns(url):
             return length
 
     assert asyncio.run(main()) == 20
+
+
+def test_the_sweeper_goes_on_after_a_failure_and_leaves_what_is_still_kept(url):
+    async def body(port, engine, account):
+        now = ids.now()
+        expired = [response_of(account, expires_at=now) for _ in range(120)]
+        kept = response_of(account, expires_at=now + HOUR)
+        await asyncio.gather(*(port.save(each, [item()], []) for each in (*expired, kept)))
+        engine.failing = True
+        async with Sweeper(port, every_s=0.02):
+            while engine.asked < 3:
+                await asyncio.sleep(0.005)
+            before = await rows(url)
+            engine.failing = False
+            while (left := await rows(url)) != [1, 1]:
+                await asyncio.sleep(0.005)
+        return before, left, await port.get(kept.id, account) is not None
+
+    assert with_failing(url, body) == ([121, 121], [1, 1], True)
+
+
+def test_a_sweeper_waits_only_a_little_at_the_start_and_stops_at_once():
+    async def main():
+        swept: list[float] = []
+
+        class Port:
+            async def sweep(self, now, limit):
+                swept.append(asyncio.get_running_loop().time())
+                return 0
+
+        port: Any = Port()
+        async with asyncio.timeout(DEADLINE_S):
+            began = asyncio.get_running_loop().time()
+            async with Sweeper(port, every_s=3600, jitter=lambda: 1e-5):
+                while not swept:
+                    await asyncio.sleep(0.001)
+        return swept[0] - began
+
+    assert asyncio.run(main()) < 1

@@ -106,6 +106,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file() -> N
         ("TRUNKLINE_ENGINE_TEMPERATURE", "1", "engine.temperature", 1.0),
         ("TRUNKLINE_ENGINE_NAME", "17", "engine.name", "17"),
         ("TRUNKLINE_ROUTING_HALF_LIFE_S", "1.5", "routing.half_life_s", 1.5),
+        ("TRUNKLINE_RESPONSES_RETENTION_DAYS", "0", "responses.retention_days", 0.0),
         (
             "TRUNKLINE_EGRESS_ALLOW",
             "10.0.0.0/8,mcp.test",
@@ -146,6 +147,8 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ("engine.temperature = 3", "engine.temperature: expected a number, 0 to 2, got 3"),
         ("engine.name = 'a b'", "engine.name: expected a name without spaces, got 'a b'"),
         ("routing.preferred = ['local']", "routing.preferred: 'local' is reserved: a model name may end in ':local'; choose another"),
+        ("responses.retention_days = -1", "responses.retention_days: expected a number, 0 to 36500, got -1"),
+        ("responses.dialect = 'azure'", 'responses.dialect: expected one of "openai", "open-responses", got \'azure\''),
         ("egress.allow = ['10.0.0.1/8']", "egress.allow: '10.0.0.1/8' has bits set behind its prefix; did you mean '10.0.0.0/8'?"),
         ("egress.allow = ['10.0.0.0/33']", "egress.allow: expected a network such as '10.0.0.0/8', got '10.0.0.0/33'"),
         ("egress.allow = ['*.test']", "egress.allow: expected networks such as '10.0.0.0/8' or host names, got '*.test'"),

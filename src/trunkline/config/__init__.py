@@ -29,6 +29,7 @@ from trunkline.config.settings import MCPSettings as MCPSettings
 from trunkline.config.settings import ModelSettings as ModelSettings
 from trunkline.config.settings import ProviderSettings as ProviderSettings
 from trunkline.config.settings import Quirks as Quirks
+from trunkline.config.settings import ResponsesSettings as ResponsesSettings
 from trunkline.config.settings import RoutingSettings as RoutingSettings
 from trunkline.config.settings import Secret as Secret
 from trunkline.config.settings import ServerSettings as ServerSettings

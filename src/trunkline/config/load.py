@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "database": keys.DatabaseSettings,
     "engine": keys.EngineSettings,
     "routing": keys.RoutingSettings,
+    "responses": keys.ResponsesSettings,
     "egress": keys.EgressSettings,
 }
 _ALL_SECTIONS = (*SECTIONS, "providers", "mcp")

@@ -257,6 +257,28 @@ class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 900.0
 
 
+class ResponsesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the Responses API keeps, and which of its two published formats it answers in."""
+
+    retention_days: Annotated[
+        float,
+        _doc(
+            "Days that a response is kept after it was made; 0 keeps it until it is deleted. A change "
+            "counts for new responses.",
+            ge=0,
+            le=36_500,
+        ),
+    ] = 30.0
+    sweep_interval_s: Annotated[
+        float,
+        _doc("Seconds between two removals of what has expired.", gt=0, le=_DAY_S),
+    ] = 3600.0
+    dialect: Annotated[
+        Literal["openai", "open-responses"],
+        _doc("Names of events and fields where OpenAI's differ from those of Open Responses."),
+    ] = "openai"
+
+
 class EgressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Private addresses that a caller's URLs may reach."""
 
@@ -530,6 +552,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     database: DatabaseSettings = DatabaseSettings()
     engine: EngineSettings = EngineSettings()
     routing: RoutingSettings = RoutingSettings()
+    responses: ResponsesSettings = ResponsesSettings()
     egress: EgressSettings = EgressSettings()
     providers: dict[str, ProviderSettings] = {}
     mcp: MCPSettings = MCPSettings()
