@@ -339,6 +339,22 @@ def test_a_provider_of_ones_own_is_not_asked_through_the_router():
         routed(groq=off).resolve(f"{OSS}:groq")
 
 
+@pytest.mark.parametrize("others", [{}, {"groq": ProviderSettings(base_url="http://g", models={})}])
+def test_a_routers_own_ids_say_to_whom_it_passes_them_on(others):
+    catalog = routed(**others)
+
+    groq = catalog.own("huggingface", f"{OSS}:groq", kind="chat")
+    assert (groq.model, groq.deployments[0].behind) == (OSS, ("groq",))
+    assert groq.deployments[0].price == Price(
+        input=150_000_000, cached_input=75_000_000, output=600_000_000
+    )
+    (unlisted,) = catalog.own("huggingface", "o/unheard-of:groq", kind="chat").deployments
+    assert (unlisted.listed, unlisted.behind) == (False, ("groq",))
+    for any_of_them in (OSS, f"{OSS}:cheapest", "o/unheard-of"):
+        (found,) = catalog.own("huggingface", any_of_them, kind="chat").deployments
+        assert {"groq", "cerebras"} < set(found.behind)
+
+
 def test_the_router_of_providers_is_not_asked_for_what_it_does_not_know():
     with pytest.raises(InvalidRequest, match="provider 'nebius' has no key; set NEBIUS_API_KEY"):
         routed().resolve(f"{OSS}:nebius")

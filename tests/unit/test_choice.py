@@ -487,16 +487,38 @@ def test_a_keys_limits_leave_out_models_providers_and_prices(suffix, limits, ord
 
 
 def test_a_keys_limits_hold_for_a_pinned_provider_and_for_one_behind_a_router():
-    table = Table(deployment("router"))
+    table = Table(msgspec.structs.replace(deployment("router"), behind=("behind",)))
     assert table.order("router", limits=Limits(providers=("router",))) == ["router"]
     assert table.order("behind", limits=Limits(providers=("router",))) == ["router"]
-    for suffix, limits in [
-        ("router", Limits(providers=("other",))),
-        ("behind", Limits(deny_providers=("behind",))),
-        ("behind", Limits(providers=("behind",))),
+    for suffix, limits, why in [
+        ("router", Limits(providers=("other",)), "not in the key's providers"),
+        (
+            "behind",
+            Limits(deny_providers=("beh*",)),
+            "passes it on to behind, which the key denies",
+        ),
+        ("behind", Limits(providers=("behind",)), "not in the key's providers"),
     ]:
-        with pytest.raises(NoMatchingProvider):
+        with pytest.raises(NoMatchingProvider, match=why):
             table.plan(suffix, limits=limits)
+
+
+def test_a_router_that_may_choose_whom_the_key_denies_is_left_out():
+    router = msgspec.structs.replace(deployment("router"), behind=("a", "b"))
+    table = Table(router, deployment("c"))
+    assert table.order(limits=Limits(deny_providers=("b",))) == ["c"]
+    assert table.order(limits=Limits(deny_providers=("d",))) == ["router", "c"]
+    with pytest.raises(NoMatchingProvider, match="may pass it on to b, which the key denies"):
+        table.plan(limits=Limits(deny_providers=("b", "c")))
+
+
+def test_an_id_that_callers_make_up_may_be_a_denied_model():
+    table = Table(msgspec.structs.replace(deployment("a"), listed=False))
+    assert table.order("a", limits=Limits(models=("m",))) == ["a"]
+    with pytest.raises(
+        NoMatchingProvider, match="not in the catalog, and the key has denied models"
+    ):
+        table.plan("a", limits=Limits(deny_models=("other",)))
 
 
 def test_required_parameters_leave_out_whoever_would_only_come_near_them():

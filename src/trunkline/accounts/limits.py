@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -15,20 +16,23 @@ def objection(
     model: str,
     provider: str,
     price: Price | None = None,
-    behind: str | None = None,
+    behind: Collection[str] = (),
+    listed: bool = True,
 ) -> str | None:
     """Returns which of a key's limits leaves a model at a provider out, None if none does.
 
-    ``behind`` is whom the provider passes the request on to, if it is a router. A price that is not
-    known may be above the most that was set, and so is left out.
+    ``behind`` are those to whom the provider may pass the request on, if it is a router. What is not
+    known may be beyond the limits, and so is left out: a price, and, unless it is ``listed`` in the
+    catalog, which model an id means.
 
     >>> objection(Limits(providers=("local",)), model="openai/gpt-oss-20b", provider="groq")
     "not in the key's providers"
     """
     return (
         _listed("models", model, limits.models, limits.deny_models)
+        or _unlisted(limits, listed)
         or _listed("providers", provider, limits.providers, limits.deny_providers)
-        or (behind and _listed("providers", behind, (), limits.deny_providers))
+        or _passed_on(limits, behind)
         or _priced(limits, price)
     )
 
@@ -39,6 +43,22 @@ def _listed(what: str, name: str, allowed: tuple[str, ...], denied: tuple[str, .
     if denied and _matches(name, denied):
         return f"in the key's denied {what}"
     return None
+
+
+def _unlisted(limits: Limits, listed: bool) -> str | None:
+    if listed or not limits.deny_models:
+        return None
+    return "not in the catalog, and the key has denied models"
+
+
+def _passed_on(limits: Limits, behind: Collection[str]) -> str | None:
+    if not limits.deny_providers or not behind:
+        return None
+    denied = [name for name in behind if _matches(name, limits.deny_providers)]
+    if not denied:
+        return None
+    sure = len(behind) == 1
+    return f"{'passes' if sure else 'may pass'} it on to {denied[0]}, which the key denies"
 
 
 @lru_cache(maxsize=4096)

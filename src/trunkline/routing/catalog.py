@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import chain
 
 import msgspec
 
@@ -62,7 +63,8 @@ class Catalog:
 
     ``inactive`` says of each configured provider that may not be used why, as an end of the sentence
     "provider 'x' …". ``through`` are deployments at a router of providers, by the provider that it is
-    to pass the request to. In ``demo`` mode the first deployment answers for every ``org/name``.
+    to pass the request to, and ``own_only`` such that are reached by the router's own ids alone. In
+    ``demo`` mode the first deployment answers for every ``org/name``.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Catalog:
         *,
         inactive: Mapping[str, str] | None = None,
         through: Mapping[str, Sequence[Deployment]] | None = None,
+        own_only: Iterable[Deployment] = (),
         preferred: Sequence[str] = (),
         demo: bool = False,
     ) -> None:
@@ -81,12 +84,13 @@ class Catalog:
         self._offers: dict[Kind, dict[str, tuple[Deployment, ...]]] = {
             kind: _of_kind(kind, by_model) for kind in _PATHS
         }
-        self._own: dict[tuple[str, str], Deployment] = {}
-        for deployment in (d for found in by_model.values() for d in found):
-            self._own.setdefault((deployment.provider, deployment.upstream_model), deployment)
         self._active = {d.provider for found in by_model.values() for d in found}
         self._inactive = dict(inactive or {})
         self._through = dict(through or {})
+        self._own: dict[tuple[str, str], Deployment] = {}
+        offers = chain.from_iterable([*by_model.values(), *self._through.values()])
+        for deployment in (*offers, *own_only):
+            self._own.setdefault((deployment.provider, deployment.upstream_model), deployment)
         self._demo = demo
         self._policies: dict[str, Policy] = {
             # What is measured, and prices, order them for each request: see choice.py.
@@ -140,6 +144,7 @@ class Catalog:
                 provider=provider,
                 upstream_model=identifier,
                 listed=False,
+                behind=_behind(provider, identifier),
             )
         if deployment.kind != kind:
             raise self._of_another_kind(deployment.model)
@@ -239,10 +244,14 @@ def catalog_of(
         name: lacks_key(name, env_keys=settings.routing.env_keys) for name in known.providers()
     }
     why = {name: provider.why_not(name) for name, provider in settings.providers.items()}
+    passed_on = dict(_passed_on(settings, deployments))
+    configured = [slug for slug in passed_on if slug in settings.providers]
+    own_only = [one for slug in configured for one in passed_on.pop(slug)]
     return Catalog(
         [*own, *deployments, *pulled],
         inactive={name: reason for name, reason in (not_configured | why).items() if reason},
-        through=dict(_through(settings, deployments)),
+        through=passed_on,
+        own_only=own_only,
         preferred=settings.routing.preferred,
     )
 
@@ -267,6 +276,7 @@ def deployment_of(
         deprecated=gone if isinstance(gone, bool) else gone <= today,
         abilities=_abilities(offer),
         support=support_of(provider.quirks, offer),
+        behind=_behind(name),
     )
 
 
@@ -287,23 +297,31 @@ def engine_deployment(
     )
 
 
-def _through(
+def _behind(provider: str, identifier: str = "") -> tuple[str, ...]:
+    """Returns to whom a provider may pass requests for one of its ids on, if it is a router."""
+    one = known.providers().get(provider)
+    routes = one.routes if one else ()
+    slug = identifier.rpartition(":")[2]
+    return (slug,) if slug in routes else routes
+
+
+def _passed_on(
     settings: Settings, deployments: Sequence[Deployment]
 ) -> Iterator[tuple[str, Sequence[Deployment]]]:
-    """Yields each provider that is not configured, and what an active router passes on to it.
+    """Yields each provider that an active router knows, and what the router passes on to it.
 
     The router takes what the provider charges, so where that is known the price is the provider's.
     """
     for slug, router in known.routes().items():
         at_router = [d for d in deployments if d.provider == router]
-        if at_router and slug not in settings.providers:
+        if at_router:
             live = settings.said_by(router)
             said = live.through.get(slug, {}) if live else {}
             quirks = settings.providers[router].quirks
-            yield slug, [_passed_on(deployment, slug, said, quirks) for deployment in at_router]
+            yield slug, [_at_router(deployment, slug, said, quirks) for deployment in at_router]
 
 
-def _passed_on(
+def _at_router(
     deployment: Deployment, slug: str, said: Mapping[str, refreshed.Facts], quirks: Quirks
 ) -> Deployment:
     offer = known.offers(slug).get(deployment.model)
@@ -311,6 +329,7 @@ def _passed_on(
     return msgspec.structs.replace(
         deployment,
         upstream_model=f"{deployment.upstream_model}:{slug}",
+        behind=(slug,),
         price=_price(facts, deployment.kind) or deployment.price,
         abilities=_abilities(offer.settings) if offer else deployment.abilities,
         support=support_of(quirks, offer.settings) if offer else deployment.support,

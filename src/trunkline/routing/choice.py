@@ -302,9 +302,13 @@ def _reserved(
 
 
 def _beyond(limits: Limits, plan: Plan, offer: Deployment) -> str | None:
-    behind = plan.suffix if plan.pinned and plan.suffix != offer.provider else None
     return objection(
-        limits, model=plan.model, provider=offer.provider, price=offer.price, behind=behind
+        limits,
+        model=plan.model,
+        provider=offer.provider,
+        price=offer.price,
+        behind=offer.behind,
+        listed=offer.listed,
     )
 
 

@@ -55,6 +55,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """Asked only if its provider is asked for by name."""
     listed: bool = True
     """In the catalog; else a caller made up the id, and perhaps there is no such model."""
+    behind: tuple[str, ...] = ()
+    """To whom its provider may pass requests on, if it is a router of providers."""
     place: tuple[str, str, str] = ("", "", "")
     """What its health is known by, made of the others. A router of providers offers one model in
     several ways; ids that are not listed share one place, so that callers add none."""
