@@ -11,6 +11,7 @@ from trunkline.accounts import Price
 from trunkline.api.models import ShownModels
 from trunkline.errors import ModelNotFound
 from trunkline.routing import Abilities, Catalog, Condition, Deployment
+from trunkline.store import NO_LIMITS, Limits
 
 BIG = "openai/gpt-oss-120b"
 
@@ -92,3 +93,69 @@ def test_one_model_is_shown_by_any_of_its_names() -> None:
     assert page.one(BIG) == page.one(f"{BIG}:groq") == page.one(f"{BIG}:cheapest")
     with pytest.raises(ModelNotFound):
         page.one("openai/gpt-oss-12b")
+
+
+@pytest.mark.parametrize(
+    ("limits", "providers"),
+    [
+        (Limits(models=("openai/*",)), ["groq", "mine"]),
+        (Limits(deny_models=(BIG,)), []),
+        (Limits(providers=("mine",)), ["mine"]),
+        (Limits(deny_providers=("mine",)), ["groq"]),
+        (Limits(max_output=300_000_000), ["groq"]),
+        (Limits(concurrency=1), ["groq", "mine"]),
+    ],
+)
+def test_a_key_is_shown_what_it_may_use_and_nothing_else(
+    limits: Limits, providers: list[str]
+) -> None:
+    models = shown(FULL, BARE).all(limits)
+    assert [one.provider for model in models for one in model.providers] == providers
+    if providers:
+        assert [one.provider for one in shown(FULL, BARE).one(BIG, limits).providers] == providers
+        return
+    for name in (BIG, f"{BIG}:cheapest"):
+        with pytest.raises(ModelNotFound, match="this key may not use"):
+            shown(FULL, BARE).one(name, limits)
+
+
+def test_a_suffix_that_a_key_may_not_use_is_not_shown() -> None:
+    with pytest.raises(ModelNotFound, match="this key may not use"):
+        shown(FULL, BARE).one(f"{BIG}:groq", Limits(providers=("mine",)))
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        (Limits(concurrency=1), ["x", "unheard-of"]),
+        (Limits(models=(BIG,)), ["x"]),
+        (Limits(deny_models=("other",)), ["x"]),
+        (Limits(max_output=1), []),
+        (Limits(deny_providers=("mine",)), []),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_providers_own_list_is_narrowed_to_what_a_key_may_use(
+    limits: Limits, left: list[str], wrapped: bool
+) -> None:
+    entries = [
+        {"id": "x", "owned_by": "me"},
+        {"id": "unheard-of"},
+        {"id": 7},
+        "x",
+        {"id": "\u0007"},
+    ]
+    document = msgspec.json.encode({"object": "list", "data": entries} if wrapped else entries)
+
+    told = msgspec.json.decode(shown(FULL, BARE).of("mine", document, limits))
+
+    assert told == ({"object": "list", "data": told["data"]} if wrapped else told)
+    assert [one["id"] for one in (told["data"] if wrapped else told)] == left
+    assert shown(FULL, BARE).of("mine", document, NO_LIMITS) == document
+
+
+def test_what_is_no_list_of_models_tells_a_limited_key_nothing() -> None:
+    narrow = Limits(models=("other",))
+    for document in (b'{"models":["x"]}', b'{"data":{"id":"x"}}'):
+        told = msgspec.json.decode(shown(BARE).of("mine", document, narrow))
+        assert told == {"object": "list", "data": []}

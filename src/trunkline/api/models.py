@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,7 +12,9 @@ from starlette.types import Receive, Scope, Send
 from trunkline.accounts import Price, usd
 from trunkline.api.exchange import exchange_of
 from trunkline.api.send import send_json
-from trunkline.routing import Catalog, Condition, Deployment
+from trunkline.errors import ModelNotFound
+from trunkline.routing import Catalog, Condition, Deployment, beyond
+from trunkline.store import NO_LIMITS, Limits
 
 _T = TypeVar("_T")
 
@@ -93,19 +95,55 @@ class ShownModels:
         self._created = created
         self._descriptions = descriptions
 
-    def all(self) -> list[Model]:
-        """Returns every model."""
-        return [self._shown(name, offers) for name, offers in self._catalog.models().items()]
+    def all(self, limits: Limits = NO_LIMITS) -> list[Model]:
+        """Returns every model that a key with these limits may use, with whom it may ask for it."""
+        models = self._catalog.models().items()
+        return [
+            self._shown(n, left) for n, offers in models if (left := _within(limits, n, offers))
+        ]
 
-    def one(self, name: str) -> Model:
-        """Returns one model, named with or without a suffix. Raises as `Catalog.resolve` does."""
+    def one(self, name: str, limits: Limits = NO_LIMITS) -> Model:
+        """Returns one model, named with or without a suffix.
+
+        Raises as `Catalog.resolve` does, and ModelNotFound if a key with these limits may not use it.
+        """
         models = self._catalog.models()
         if offers := models.get(name):  # also one that policies leave out, as all are deprecated
-            return self._shown(name, offers)
+            return self._shown(name, self._allowed(limits, name, offers))
         plan = self._catalog.resolve(name, kind=None)
+        self._allowed(limits, plan.model, plan.deployments)
         # In demo mode another model answers: say which, under the name that was asked for.
         answering = plan.deployments[0].model
-        return msgspec.structs.replace(self._shown(answering, models[answering]), id=plan.model)
+        left = self._allowed(limits, plan.model, models[answering])
+        return msgspec.structs.replace(self._shown(answering, left), id=plan.model)
+
+    def of(self, provider: str, document: bytes, limits: Limits) -> bytes:
+        """Returns a provider's own list of models without those that are beyond a key's limits."""
+        if limits is NO_LIMITS:
+            return document
+        said = msgspec.json.decode(document)
+        entries = said.get("data") if isinstance(said, dict) else said
+        if not isinstance(entries, list):
+            return msgspec.json.encode(ModelList(data=[]))
+        left = [one for one in entries if self._may_be_told(provider, one, limits)]
+        return msgspec.json.encode(left if isinstance(said, list) else {**said, "data": left})
+
+    def _may_be_told(self, provider: str, entry: Any, limits: Limits) -> bool:
+        identifier = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(identifier, str) or not identifier.isprintable():
+            return False
+        offer = self._catalog.offer(provider, identifier)
+        return beyond(limits, offer, model=offer.model) is None
+
+    def _allowed(
+        self, limits: Limits, name: str, offers: Sequence[Deployment]
+    ) -> Sequence[Deployment]:
+        left = _within(limits, name, offers)
+        if not left:
+            raise ModelNotFound(
+                f"this key may not use '{name}'; GET /v1/models lists what it may", param="model"
+            )
+        return left
 
     def _shown(self, name: str, deployments: Sequence[Deployment]) -> Model:
         contexts = [d.context for d in deployments if d.context is not None]
@@ -128,8 +166,9 @@ class Models:
         self._shown = shown
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        body = msgspec.json.encode(ModelList(data=self._shown.all()))
-        await send_json(send, exchange_of(scope), body)
+        exchange = exchange_of(scope)
+        shown = self._shown.all(exchange.caller.limits)
+        await send_json(send, exchange, msgspec.json.encode(ModelList(data=shown)))
 
 
 class OneModel:
@@ -139,8 +178,15 @@ class OneModel:
         self._shown = shown
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        model = self._shown.one(scope["path_params"]["id"])
-        await send_json(send, exchange_of(scope), msgspec.json.encode(model))
+        exchange = exchange_of(scope)
+        model = self._shown.one(scope["path_params"]["id"], exchange.caller.limits)
+        await send_json(send, exchange, msgspec.json.encode(model))
+
+
+def _within(limits: Limits, name: str, offers: Sequence[Deployment]) -> Sequence[Deployment]:
+    if limits is NO_LIMITS:
+        return offers
+    return [offer for offer in offers if beyond(limits, offer, model=name) is None]
 
 
 def _architecture(deployments: Sequence[Deployment]) -> Architecture:

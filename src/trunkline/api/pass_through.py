@@ -8,7 +8,7 @@ understand. In place of ``v1`` the path of the provider's own address is taken t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from trunkline.api.chat import ChatCompletions
 from trunkline.api.embeddings import Embeddings
 from trunkline.api.exchange import exchange_of
-from trunkline.api.models import ModelList, ShownModels
+from trunkline.api.models import Model, ModelList, ShownModels
 from trunkline.api.send import send_json
 from trunkline.errors import (
     InvalidRequest,
@@ -117,17 +117,18 @@ class ProviderModels:
         provider = self._paths.provider_of(scope)
         exchange = exchange_of(scope)
         if provider == LOCAL:
-            await send_json(send, exchange, _listed(self._shown))
+            await send_json(send, exchange, _listed(self._shown.all(exchange.caller.limits)))
             return
         try:
             document = await self._listings[provider].document()
         except UpstreamError as error:
             kind = UpstreamTimeout if error.timed_out else UpstreamFailed
             raise kind(f"provider '{provider}' {error.public}") from error
+        document = self._shown.of(provider, document, exchange.caller.limits)
         headers = [(b"x-trunkline-provider", provider.encode())]
         await send_json(send, exchange, document, headers=headers)
 
 
-def _listed(shown: ShownModels) -> bytes:
-    own = [model for model in shown.all() if any(p.provider == LOCAL for p in model.providers)]
+def _listed(models: Sequence[Model]) -> bytes:
+    own = [model for model in models if any(p.provider == LOCAL for p in model.providers)]
     return msgspec.json.encode(ModelList(data=own))

@@ -1,7 +1,7 @@
 """Which deployment answers: catalog, policies and choice, what was observed, and the relay that tries."""
 
 from trunkline.routing.catalog import Catalog, Plan, Resolve, catalog_of, engine_deployment
-from trunkline.routing.choice import Chooser, replay
+from trunkline.routing.choice import Chooser, beyond, replay
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment, Kind
 from trunkline.routing.health import Condition, DeploymentHealth
 from trunkline.routing.policy import Wishes, decode_wishes
@@ -24,6 +24,7 @@ __all__ = [
     "Resolve",
     "Sticky",
     "Wishes",
+    "beyond",
     "catalog_of",
     "decode_wishes",
     "engine_deployment",

@@ -132,23 +132,29 @@ class Catalog:
         Of an id that is not in the catalog nothing is known, its price neither. Raises ModelNotFound
         if nobody else could know it: for the embedded engine.
         """
-        if not identifier.isprintable():
-            raise self._unknown(identifier)
-        deployment = self._own.get((provider, identifier))
-        if deployment is None and provider == LOCAL:
-            raise self._unknown(identifier)
-        if deployment is None:
-            deployment = Deployment(
-                model=identifier,
-                kind=kind,
-                provider=provider,
-                upstream_model=identifier,
-                listed=False,
-                behind=_behind(provider, identifier),
-            )
+        deployment = self.offer(provider, identifier, kind=kind)
         if deployment.kind != kind:
             raise self._of_another_kind(deployment.model)
         return Plan(identifier, deployment.model, provider, (deployment,))
+
+    def offer(self, provider: str, identifier: str, *, kind: Kind = "chat") -> Deployment:
+        """Returns what a provider's own id means there; of the ``kind`` if it is not in the catalog.
+
+        Raises ModelNotFound as `own` does.
+        """
+        deployment = self._own.get((provider, identifier))
+        if deployment is not None:
+            return deployment
+        if provider == LOCAL or not identifier.isprintable():
+            raise self._unknown(identifier)
+        return Deployment(
+            model=identifier,
+            kind=kind,
+            provider=provider,
+            upstream_model=identifier,
+            listed=False,
+            behind=_behind(provider, identifier),
+        )
 
     def why_not(self, provider: str) -> str:
         """Says why a known provider cannot be asked itself, as an end of "provider 'x' …".

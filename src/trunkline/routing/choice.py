@@ -144,6 +144,21 @@ def _candidate(deployment: Deployment, condition: Condition, removed: str | None
     )
 
 
+def beyond(limits: Limits, offer: Deployment, *, model: str) -> str | None:
+    """Returns which of a key's limits leaves a deployment out, None if none does.
+
+    ``model`` is the name that is asked for, which in demo mode is not the deployment's own.
+    """
+    return objection(
+        limits,
+        model=model,
+        provider=offer.provider,
+        price=offer.price,
+        behind=offer.behind,
+        listed=offer.listed,
+    )
+
+
 def replay(decision: Decision) -> tuple[str, ...]:
     """Returns the providers in the order that follows from what was recorded: ``decision.plan``."""
     return tuple(decision.candidates[place].provider for place in planned(decision))
@@ -249,7 +264,9 @@ def _removed(
     if by_name and not plan.pinned:
         removed = [_deprecated(plan, offer, wishes) for offer in offers]
     if limits is not NO_LIMITS:
-        removed = [r or _beyond(limits, plan, o) for r, o in zip(removed, offers, strict=True)]
+        removed = [
+            r or beyond(limits, o, model=plan.model) for r, o in zip(removed, offers, strict=True)
+        ]
     if wishes is not NO_WISHES:
         removed = [r or wishes.objection(o) for r, o in zip(removed, offers, strict=True)]
     # Who was pinned, or is alone, is asked whatever is known of it, and says more precisely why not.
@@ -299,17 +316,6 @@ def _reserved(
         why if r is None and o.reserve and others and not wishes.asks_for(o.provider) else r
         for r, o in zip(removed, offers, strict=True)
     ]
-
-
-def _beyond(limits: Limits, plan: Plan, offer: Deployment) -> str | None:
-    return objection(
-        limits,
-        model=plan.model,
-        provider=offer.provider,
-        price=offer.price,
-        behind=offer.behind,
-        listed=offer.listed,
-    )
 
 
 def _taken_by_nobody(feature: str, decision: Decision) -> NoMatchingProvider:
