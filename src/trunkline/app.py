@@ -337,6 +337,7 @@ def _store(setup: Setup) -> AbstractAsyncContextManager[Store]:
 def _chat_adapter(provider: ProviderSettings, settings: Settings) -> OpenAIChat:
     return OpenAIChat(
         key=provider.key.reveal() if provider.key else None,
+        secrets=provider.secrets,
         reasoning_fields=settings.server.reasoning_fields,
         quirks=provider.quirks,
         gpt_oss=[
@@ -361,6 +362,7 @@ def _own_models(provider: ProviderSettings, settings: Settings, client: Client) 
         read_error=_chat_adapter(provider, settings).error,
         key=provider.key.reveal() if provider.key else None,
         headers=provider.headers,
+        secrets=provider.secrets,
     )
 
 

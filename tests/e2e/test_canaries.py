@@ -15,6 +15,8 @@ from tests.simulator.script import error
 
 FIRST, SECOND = "sk-canary-4b1d92c7e8", "opaque.canary.8d7f6a55"
 """The providers' keys: one that looks like a key, and one that does not."""
+GATEWAY = "gateway.canary.51c0"
+"""What opens the gateway before a provider: a header of the configuration."""
 PROMPT = "canary-prompt-a71f"
 _CONFIG = f"""
 [server]
@@ -27,6 +29,7 @@ total_timeout_s = 1.0
 [providers.first]
 base_url = "URL"
 api_key = "{FIRST}"
+headers = {{ "X-Gateway" = "Basic {GATEWAY}" }}
 models."sim/echo" = {{ input = 1.0, output = 2.0 }}
 models."sim/embed" = {{ kind = "embedding", input = 1.0 }}
 models."openai/gpt-oss-20b" = {{ input = 1.0, output = 2.0 }}
@@ -97,6 +100,7 @@ def requests() -> list[tuple[str, str, dict[str, Any]]]:
     texts = {"model": "sim/embed:first", "input": [PROMPT]}
     return [
         (FIRST, "/v1/chat/completions", question(PROMPT, model="sim/echo:first")),
+        (GATEWAY, "/v1/chat/completions", question(PROMPT, model="sim/echo:first")),
         (SECOND, "/v1/chat/completions", question(PROMPT, model="openai/gpt-oss-20b:second")),
         (FIRST, "/first/v1/chat/completions", question(PROMPT, model="sim/own")),
         (SECOND, "/second/v1/embeddings", {"model": "sim/embed", "input": PROMPT}),
@@ -122,7 +126,7 @@ def test_no_key_comes_out_on_any_path_and_no_prompt_is_written_down(
                 simulator.play(script)
                 with streaming(router, body, path=path) as stream:
                     heard.append(json.dumps(stream.headers).encode() + stream.read())
-    for script in echoes(FIRST):
+    for script in (*echoes(FIRST), *echoes(GATEWAY)):
         simulator.play(script)
         heard.append(told(ask(router, "GET", "/first/v1/models")))
     simulator.reset()
@@ -133,7 +137,7 @@ def test_no_key_comes_out_on_any_path_and_no_prompt_is_written_down(
     written = [file.read_bytes() for file in router.home.glob("trunkline.db*")]
     written += [router.stderr().encode(), router.stdout().encode()]
 
-    for key in (FIRST, SECOND):
+    for key in (FIRST, SECOND, GATEWAY):
         for text in (*heard, *written):
             where = text.find(key.encode())
             assert where < 0, text[max(0, where - 400) : where + 100]
@@ -144,10 +148,13 @@ def test_no_key_comes_out_on_any_path_and_no_prompt_is_written_down(
 
 
 def test_a_key_goes_to_its_own_provider_alone(router: Serving, simulator: Simulator) -> None:
-    for _, path, body in requests():
+    own = [(key, path, body) for key, path, body in requests() if key != GATEWAY]
+    for _, path, body in own:
         ask(router, "POST", path, body)
     ask(router, "GET", "/second/v1/models")
 
     keys = [seen.headers["authorization"].removeprefix("Bearer ") for seen in simulator.seen]
-    assert keys == [*(key for key, _, _ in requests()), SECOND]
+    assert keys == [*(key for key, _, _ in own), SECOND]
+    gateways = [seen.headers.get("x-gateway") for seen in simulator.seen]
+    assert gateways == [f"Basic {GATEWAY}" if key == FIRST else None for key in keys]
     assert router.key not in json.dumps([seen.headers for seen in simulator.seen])

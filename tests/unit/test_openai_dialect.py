@@ -476,6 +476,19 @@ def test_the_routers_key_is_never_quoted(padding):
     assert caught.value.public == "no to …"
 
 
+def test_no_other_secret_of_the_provider_is_quoted():
+    adapter = OpenAIChat(
+        key="the-key", secrets=["Basic the-key-of-a-gateway", "the-key-of-a-gateway"]
+    )
+    fault = {
+        "message": "no to the-key-of-a-gateway (Basic the-key-of-a-gateway, the-key)",
+        "code": "the-key-of-a-gateway",
+        "param": "the-key-of-a-gateway",
+    }
+    failure = adapter.error(400, {}, msgspec.json.encode({"error": fault}))
+    assert (failure.public, failure.code, failure.param) == ("no to … (…, …)", None, "…")
+
+
 def late_error(fault):
     decoder = OpenAIChat(key="the-secret-key").decoder(ANY)
     decoder.decode([msgspec.json.encode({"error": fault})])

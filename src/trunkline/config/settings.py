@@ -70,6 +70,7 @@ def _read_secret(value: Any) -> Secret:
 
 
 _DAY_S = 86_400
+_LEAST_SECRET = 8  # characters; what is shorter is a word that may stand in any sentence
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 TOOL_CHOICES = ("auto", "none", "required", "named")
 SCHEMA_RULES = ("closed", "required", "single_types", "item_schemas", "few_variants")
@@ -485,6 +486,14 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         if not self.api_key:
             return ""
         return self.api_key_env or self.api_key_file or "the configuration"
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What nobody may be told: the key, and what may be another one in the headers."""
+        headers = self.headers.values()
+        bare = (value.rpartition(" ")[2] for value in headers)  # without a scheme such as "Basic"
+        key = {self.api_key.reveal()} if self.api_key else set()
+        return frozenset({one for one in (*headers, *bare) if len(one) >= _LEAST_SECRET} | key)
 
     @property
     def needs_key(self) -> bool:

@@ -60,7 +60,7 @@ _decode_delta = msgspec.json.Decoder(dict[str, Raw] | None).decode
 class OpenAIChat:
     """Chat Completions as OpenAI published them, which most providers speak unchanged.
 
-    ``reasoning_fields`` says under which names reasoning text reaches the caller, whichever of the
+    ``secrets`` are what no error may quote beside the key. ``reasoning_fields`` says under which names reasoning text reaches the caller, whichever of the
     two the provider uses: ``reasoning`` (gpt-oss, OpenRouter) or ``reasoning_content`` (vLLM).
     ``gpt_oss`` are the provider's ids of models that are gpt-oss though their ids do not say so:
     what gpt-oss answers is repaired. ``quirks`` are where the provider deviates.
@@ -70,11 +70,12 @@ class OpenAIChat:
         self,
         *,
         key: str | None = None,
+        secrets: Collection[str] = (),
         reasoning_fields: ReasoningFields = "both",
         gpt_oss: Collection[str] = (),
         quirks: Quirks | None = None,
     ) -> None:
-        self._key = key
+        self._secrets = tuple(sorted({key or "", *secrets} - {""}, key=len, reverse=True))
         quirks = quirks or Quirks()
         self._form = RequestForm(quirks)
         self._reads_all = quirks.inline_reasoning  # which the reader of gpt-oss takes out
@@ -104,7 +105,7 @@ class OpenAIChat:
     def reply(self, call: Call, body: bytes, /) -> Whole:
         try:
             completion = _decode_object(body)
-            _raise_if_error(completion, key=self._key)
+            _raise_if_error(completion, secrets=self._secrets)
             choices = _decode_objects(completion.get("choices", b"[]")) or []
             named = None
             if b'"reasoning' in body:
@@ -129,7 +130,7 @@ class OpenAIChat:
         repair, fields = None, self._fields(call)
         if self._is_gpt_oss(call):
             repair = StreamRepair(call, reasoning_names=_wanted(fields))
-        return ChatDecoder(call, reasoning_fields=fields, key=self._key, repair=repair)
+        return ChatDecoder(call, reasoning_fields=fields, secrets=self._secrets, repair=repair)
 
     def recovered(self, call: Call, status: int, body: bytes, /) -> Whole | None:
         """Reads the call in a ``failed_generation``: what the provider's own reader gave up on."""
@@ -149,7 +150,7 @@ class OpenAIChat:
         return self._reads_all or call.model in self._gpt_oss or is_gpt_oss(call.model)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes, /) -> UpstreamError:
-        fault = _fault(body, key=self._key)
+        fault = _fault(body, secrets=self._secrets)
         if fault.status is not None and status < 400:
             status = fault.status
         if status in CALLERS_MISTAKES and not _not_the_callers(fault):
@@ -182,14 +183,14 @@ class ChatDecoder:
         call: Call,
         *,
         reasoning_fields: _Shown,
-        key: str | None = None,
+        secrets: Collection[str] = (),
         repair: StreamRepair | None = None,
     ) -> None:
         self.done = False
         self.repairs: Collection[str] = () if repair is None else repair.repairs
         self._call = call
         self._repair = repair
-        self._key = key  # which no error may quote
+        self._secrets = secrets
         self._reasoning_fields: _Shown = reasoning_fields
         self._committed = False
         self._failure: UpstreamError | None = None
@@ -284,7 +285,7 @@ class ChatDecoder:
     def _looked_into(self, payload: bytes) -> bytes:
         try:
             chunk = _decode_object(payload)
-            _raise_if_error(chunk, key=self._key)
+            _raise_if_error(chunk, secrets=self._secrets)
             choices = _decode_objects(chunk.get("choices", b"[]")) or []
             return _renamed(chunk, choices, "delta", self._reasoning_fields) or payload
         except _NOT_JSON as error:
@@ -451,10 +452,10 @@ class _Fault(NamedTuple):
     status: int | None = None
 
 
-def _raise_if_error(document: Mapping[str, Raw], *, key: str | None) -> None:
+def _raise_if_error(document: Mapping[str, Raw], *, secrets: Collection[str]) -> None:
     """A provider that fails after its 200 says so in an ``error`` where a chunk was due."""
     if bytes(document.get("error", b"null")) != b"null":
-        raise _late_error(_fault(_encode(document), key=key))
+        raise _late_error(_fault(_encode(document), secrets=secrets))
 
 
 def _late_error(fault: _Fault) -> UpstreamError:
@@ -487,7 +488,7 @@ def _not_the_callers(fault: _Fault) -> bool:
     )
 
 
-def _fault(body: bytes, *, key: str | None) -> _Fault:
+def _fault(body: bytes, *, secrets: Collection[str]) -> _Fault:
     """Reads the error shapes met in the field: OpenAI's object, a bare string, lists of details."""
     try:
         document = _decode_any(body)
@@ -508,10 +509,12 @@ def _fault(body: bytes, *, key: str | None) -> _Fault:
         return _Fault()
     code = error.get("code")
     return _Fault(
-        message=_clean(_text(error.get("message")) or _text(error.get("detail")) or "", key=key),
-        code=_word(code, key=key),
-        param=_clean(_text(error.get("param")) or "", key=key, most=_MAX_PARAM) or None,
-        kind=_word(error.get("type"), key=key),
+        message=_clean(
+            _text(error.get("message")) or _text(error.get("detail")) or "", secrets=secrets
+        ),
+        code=_word(code, secrets=secrets),
+        param=_clean(_text(error.get("param")) or "", secrets=secrets, most=_MAX_PARAM) or None,
+        kind=_word(error.get("type"), secrets=secrets),
         status=code if isinstance(code, int) and 400 <= code < 600 else None,
     )
 
@@ -530,9 +533,9 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _word(value: Any, *, key: str | None) -> str | None:
+def _word(value: Any, *, secrets: Collection[str]) -> str | None:
     """Returns what can be a name, None for anything else: codes are logged, and prompts never."""
-    if not isinstance(value, str) or (key and key in value):
+    if not isinstance(value, str) or any(secret in value for secret in secrets):
         return None
     return value if _NAME.fullmatch(value) else None
 
@@ -567,10 +570,10 @@ _KEY_LIKE = re.compile(
 )
 
 
-def _clean(sentence: str, *, key: str | None, most: int = _MAX_SENTENCE) -> str:
+def _clean(sentence: str, *, secrets: Collection[str], most: int = _MAX_SENTENCE) -> str:
     """Returns one printable line of at most ``most`` characters, without what looks like a key."""
-    if key:
-        sentence = sentence.replace(key, "…")
+    for secret in secrets:
+        sentence = sentence.replace(secret, "…")
     sentence = _KEY_LIKE.sub("…", " ".join(sentence[: 8 * most].split()))
     sentence = "".join(character for character in sentence if character.isprintable())
     return sentence if len(sentence) <= most else f"{sentence[: most - 1]}…"
