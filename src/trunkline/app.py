@@ -70,7 +70,6 @@ from trunkline.transport import Client, Timeouts
 Running = tuple[Model, int]
 """A model, and the process of its engine."""
 
-_KEEP_FOR = datetime.timedelta(days=30)
 _SLOW_MACHINE = 50e6  # bytes a second that it reads from disk and rearranges for its CPU
 
 
@@ -334,6 +333,11 @@ def _store(setup: Setup) -> AbstractAsyncContextManager[Store]:
     )
 
 
+def _state(setup: Setup, store: Store) -> State:
+    days = setup.settings.responses.retention_days
+    return State(store.responses, keep_for=datetime.timedelta(days=days) if days else None)
+
+
 def _chat_adapter(provider: ProviderSettings, settings: Settings) -> OpenAIChat:
     return OpenAIChat(
         key=provider.key.reveal() if provider.key else None,
@@ -421,7 +425,7 @@ def _edge(
     embed = Embeddings(intake, embeddings)
     endpoints = Endpoints(
         chat=chat,
-        responses=Responses(intake, relay, State(store.responses, keep_for=_KEEP_FOR)),
+        responses=Responses(intake, relay, _state(setup, store)),
         embeddings=embed,
         provider_chat=ProviderChat(paths, chat),
         provider_embeddings=ProviderEmbeddings(paths, embed),
