@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import endurance, engine, programs, provider, servers, start
+from tests.bench import endurance, engine, programs, provider, responses, servers, start
 from tests.bench.load import Failed
 from trunkline.engine import model as engine_model
 
@@ -47,6 +47,9 @@ def main() -> int:
     arguments.add_argument(
         "--provider", action="store_true", help="leaves out the embedded engine and the starts"
     )
+    arguments.add_argument(
+        "--responses", action="store_true", help="measures nothing but the Responses API"
+    )
     chosen = arguments.parse_args()
     lengths = _QUICK if chosen.quick else _FULL
     if sys.platform != "linux":
@@ -55,6 +58,8 @@ def main() -> int:
     print(f"{os.cpu_count()} cores, {platform.machine()}, CPython {platform.python_version()}")
     try:
         with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
+            if chosen.responses:
+                return _run_responses_alone(lengths, Path(folder))
             return _run(lengths, Path(folder), engine_too=not chosen.provider)
     except Failed as error:
         print(f"a server failed under load: {error}", file=sys.stderr)
@@ -72,6 +77,7 @@ def _run(lengths: Lengths, folder: Path, *, engine_too: bool) -> int:
         if found.litellm is None:
             left_out.append(f"the comparison with LiteLLM: {programs.NO_LITELLM}")
         _run_provider(lengths, found, folder)
+        _run_responses(lengths, found, folder)
     no_engine = engine_model.available() if engine_too else "--provider"
     if no_engine is not None:
         left_out.append(f"everything on the engine: {no_engine}")
@@ -111,6 +117,23 @@ def _run_provider(lengths: Lengths, found: programs.Programs, folder: Path) -> N
             )
             for workers in provider.WORKERS
         ]
+    )
+
+
+def _run_responses_alone(lengths: Lengths, folder: Path) -> int:
+    found = programs.found(folder)
+    if found is None:
+        print(f"cannot measure: {programs.NO_COMPILER}", file=sys.stderr)
+        return 1
+    _run_responses(lengths, found, folder)
+    return 0
+
+
+def _run_responses(lengths: Lengths, found: programs.Programs, folder: Path) -> None:
+    _print_responses(
+        responses.measure(
+            found, folder, seconds=lengths.cost_s, rounds=lengths.cost_rounds, tell=_tell
+        )
     )
 
 
@@ -238,6 +261,33 @@ def _print_growth(growths: Sequence[Sequence[endurance.Growth]]) -> None:
 def _even_steps(growth: Sequence[endurance.Growth]) -> list[int]:
     """Rounds to what was asked for: the load generator counts time, not requests."""
     return [round(each.requests, -3) for each in growth]
+
+
+def _print_responses(measured: responses.Measured) -> None:
+    print(
+        f"\nCPU of a stored response, {provider.STREAMS} at a time; nginx passes the chat completion"
+    )
+    floor = measured.costs[:-1]
+    columns = ("json_us", "burst_event_us", "paced_event_us")
+    rows = []
+    for cost in measured.costs:
+        row = [cost.server]
+        for column in columns:
+            value = getattr(cost, column)
+            row += [f"{value:.1f} µs", _over(value, getattr(floor[0], column)) if floor else ""]
+        rows.append(row)
+    _print_table(
+        (
+            *("", "JSON response", "over nginx", "event in bursts", "over nginx"),
+            *(f"event every {provider.DELAY_MS:g} ms", "over nginx"),
+        ),
+        [*rows, ("an aim", "", "≤ 140 ×", "", "≤ 17 ×", "", "≤ 4 ×")] if floor else rows,
+    )
+    print(
+        f"memory of an open stream: {measured.stream_kb:.0f} KB (an aim: 60 KB)\n"
+        f"a conversation of {responses.CHAIN_ITEMS} items of {responses.ITEM_BYTES} bytes: "
+        f"{measured.chain_ms:.1f} ms (an aim: 10 ms)"
+    )
 
 
 def _print_engine(measured: engine.Measured) -> None:
