@@ -25,12 +25,7 @@ from trunkline.api.health import EngineState, Health, MetricsPage
 from trunkline.api.metrics import Metrics
 from trunkline.api.models import Models, OneModel, ShownModels
 from trunkline.api.openapi import OpenAPI
-from trunkline.api.pass_through import (
-    ProviderChat,
-    ProviderEmbeddings,
-    ProviderModels,
-    ProviderPaths,
-)
+from trunkline.api.pass_through import ProviderEndpoint, ProviderModels, ProviderPaths
 from trunkline.api.receipts import Receipts
 from trunkline.api.responses import Responses
 from trunkline.api.routes import Endpoints, routes
@@ -422,13 +417,15 @@ def _edge(
         body_timeout_s=server.body_timeout_s,
     )
     chat = ChatCompletions(intake, relay)
+    responses = Responses(intake, relay, _state(setup, store))
     embed = Embeddings(intake, embeddings)
     endpoints = Endpoints(
         chat=chat,
-        responses=Responses(intake, relay, _state(setup, store)),
+        responses=responses,
         embeddings=embed,
-        provider_chat=ProviderChat(paths, chat),
-        provider_embeddings=ProviderEmbeddings(paths, embed),
+        provider_chat=ProviderEndpoint(paths, chat, "chat"),
+        provider_responses=ProviderEndpoint(paths, responses, "chat"),
+        provider_embeddings=ProviderEndpoint(paths, embed, "embedding"),
         provider_models=ProviderModels(paths, shown, listings),
         models=Models(shown),
         one_model=OneModel(shown),

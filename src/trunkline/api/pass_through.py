@@ -1,6 +1,6 @@
 """``/{provider}/v1/…``: one provider, asked for its models by its own ids.
 
-What may be asked is chat completions, embeddings and the list of models, no other path: a request is
+What may be asked is chat completions, responses, embeddings and the list of models, no other path: a request is
 decoded, metered and recorded here like any other, so nothing goes through that the router does not
 understand. In place of ``v1`` the path of the provider's own address is taken too, as in
 ``/groq/openai/v1/…``: that is what clients of Hugging Face's router send.
@@ -9,13 +9,12 @@ understand. In place of ``v1`` the path of the provider's own address is taken t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from trunkline.api.chat import ChatCompletions
-from trunkline.api.embeddings import Embeddings
 from trunkline.api.exchange import exchange_of
 from trunkline.api.models import Model, ModelList, ShownModels
 from trunkline.api.send import send_json
@@ -78,29 +77,24 @@ class ProviderPaths:
         )
 
 
-class ProviderChat:
-    """``POST /{provider}/v1/chat/completions``."""
+class Endpoint(Protocol):
+    """What answers requests for a model, whatever understands the model's name."""
 
-    def __init__(self, paths: ProviderPaths, chat: ChatCompletions) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None: ...
+
+
+class ProviderEndpoint:
+    """``POST /{provider}/v1/…``: an endpoint for models of a kind by a provider's own ids."""
+
+    def __init__(self, paths: ProviderPaths, endpoint: Endpoint, kind: Kind) -> None:
         self._paths = paths
-        self._chat = chat
+        self._endpoint = endpoint
+        self._kind = kind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         provider = self._paths.provider_of(scope)
-        await self._chat.serve(scope, receive, send, self._paths.resolve(provider, "chat"))
-
-
-class ProviderEmbeddings:
-    """``POST /{provider}/v1/embeddings``."""
-
-    def __init__(self, paths: ProviderPaths, embeddings: Embeddings) -> None:
-        self._paths = paths
-        self._embeddings = embeddings
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        provider = self._paths.provider_of(scope)
-        resolve = self._paths.resolve(provider, "embedding")
-        await self._embeddings.serve(scope, receive, send, resolve)
+        resolve = self._paths.resolve(provider, self._kind)
+        await self._endpoint.serve(scope, receive, send, resolve)
 
 
 class ProviderModels:

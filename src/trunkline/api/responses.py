@@ -30,7 +30,7 @@ from trunkline.providers.base import Call
 from trunkline.responses.context import chat_fields
 from trunkline.responses.engine import Generation, Turn, failed, failing, respond
 from trunkline.responses.state import Conversation, State
-from trunkline.routing import Answer, Plan, Relay
+from trunkline.routing import Answer, Plan, Relay, Resolve
 from trunkline.store import Attempt
 from trunkline.wire import chat
 from trunkline.wire.responses import (
@@ -45,6 +45,7 @@ from trunkline.wire.responses import (
     decode_tools,
     encode_events,
     encode_json,
+    renamed,
     response_of,
 )
 
@@ -61,6 +62,16 @@ class Responses:
         self._pulse_s = pulse_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(scope, receive, send, self._intake.catalog.resolve)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None:
+        """Answers a request whose model's name ``resolve`` understands."""
+        try:
+            await self._serve(scope, receive, send, resolve)
+        except APIError as error:
+            raise renamed(error) from error.__cause__
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None:
         body = await self._intake.body(scope, receive)
         lenient = self._intake.is_lenient(scope)
         exchange = exchange_of(scope)
@@ -81,7 +92,7 @@ class Responses:
         plan = self._intake.plan(
             exchange,
             chat.request_of(fields),
-            self._intake.catalog.resolve,
+            resolve,
             lenient=lenient,
             refused=refused,
         )
@@ -217,6 +228,8 @@ class _Run(Run):
 
     def fails(self, error: TrunklineError) -> None:
         """Notes what the response fails of."""
+        if isinstance(error, APIError):
+            renamed(error)
         self.failure = error
         self.broke_off(error)
 

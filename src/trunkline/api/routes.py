@@ -11,7 +11,7 @@ from trunkline.api.embeddings import Embeddings
 from trunkline.api.health import Health, MetricsPage
 from trunkline.api.models import Models, OneModel
 from trunkline.api.openapi import OpenAPI
-from trunkline.api.pass_through import ProviderChat, ProviderEmbeddings, ProviderModels
+from trunkline.api.pass_through import ProviderEndpoint, ProviderModels
 from trunkline.api.receipts import Receipts
 from trunkline.api.responses import Responses
 
@@ -28,8 +28,9 @@ class Endpoints:
     models: Models
     one_model: OneModel
     receipts: Receipts
-    provider_chat: ProviderChat
-    provider_embeddings: ProviderEmbeddings
+    provider_chat: ProviderEndpoint
+    provider_responses: ProviderEndpoint
+    provider_embeddings: ProviderEndpoint
     provider_models: ProviderModels
     health: Health
     metrics: MetricsPage
@@ -50,6 +51,7 @@ def routes(endpoints: Endpoints) -> Router:
             Route("/metrics", endpoints.metrics, methods=["GET"]),
             Route("/openapi.json", endpoints.openapi, methods=["GET"]),
             Route(f"{_PROVIDER}/chat/completions", endpoints.provider_chat, methods=["POST"]),
+            Route(f"{_PROVIDER}/responses", endpoints.provider_responses, methods=["POST"]),
             Route(f"{_PROVIDER}/embeddings", endpoints.provider_embeddings, methods=["POST"]),
             Route(f"{_PROVIDER}/models", endpoints.provider_models, methods=["GET"]),
         ],

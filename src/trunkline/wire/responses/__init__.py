@@ -11,6 +11,7 @@ from trunkline.wire.responses.events import (
 )
 from trunkline.wire.responses.events import encode as encode_events
 from trunkline.wire.responses.items import Item, ItemReference, decode_input, kept_item
+from trunkline.wire.responses.names import renamed
 from trunkline.wire.responses.requests import CreateRequest, decode_create
 from trunkline.wire.responses.response import Response
 from trunkline.wire.responses.tools import decode_tools
@@ -31,5 +32,6 @@ __all__ = [
     "encode_events",
     "encode_json",
     "kept_item",
+    "renamed",
     "response_of",
 ]

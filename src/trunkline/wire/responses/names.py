@@ -1,0 +1,37 @@
+"""What fields of a chat completion are called in a response, for errors that name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from trunkline.errors import APIError
+
+_NAMES: Mapping[str, str] = {
+    "messages": "input",
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+}
+_FIRST = re.compile(r"[a-z_]+")
+_OF_FUNCTION = re.compile(r"(tools\[\d+\])\.function\b")
+
+
+def renamed(error: APIError) -> APIError:
+    """Names the field of a response in an error that names one of the chat completion under it."""
+    param = error.param
+    found = _FIRST.match(param or "")
+    if param is None or found is None:
+        return error
+    name = _NAMES.get(found[0])
+    if name == "input":
+        error.param = name  # its items are not the messages one by one
+    elif name is not None:
+        error.param = name + param[found.end() :]
+    else:
+        error.param = _OF_FUNCTION.sub(r"\1", param)
+    if error.param != param:
+        error.args = (error.message.replace(param, error.param), *error.args[1:])
+    return error
