@@ -30,6 +30,7 @@ from trunkline.api.receipts import Receipts
 from trunkline.api.responses import Responses
 from trunkline.api.routes import Endpoints, routes
 from trunkline.api.run import Intake
+from trunkline.api.stored_responses import InputItems, OneResponse
 from trunkline.config import ProviderSettings, Settings, database_url
 from trunkline.engine import memory, weights
 from trunkline.engine import model as engine_model
@@ -422,6 +423,8 @@ def _edge(
     endpoints = Endpoints(
         chat=chat,
         responses=responses,
+        one_response=OneResponse(store.responses),
+        input_items=InputItems(store.responses),
         embeddings=embed,
         provider_chat=ProviderEndpoint(paths, chat, "chat"),
         provider_responses=ProviderEndpoint(paths, responses, "chat"),

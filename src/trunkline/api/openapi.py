@@ -14,7 +14,10 @@ from trunkline.api.health import Status
 from trunkline.api.models import Model, ModelList
 from trunkline.api.receipts import Receipt
 from trunkline.api.send import send_json
+from trunkline.api.stored_responses import DeletedResponse, ListQuery, RetrieveQuery
 from trunkline.wire import chat, embeddings
+from trunkline.wire.responses.response import Response
+from trunkline.wire.responses.retrieval import ItemList
 
 _REF = "#/components/schemas/{name}"
 _STRUCTS = (
@@ -26,6 +29,8 @@ _STRUCTS = (
     Receipt,
     Status,
     ErrorEnvelope,
+    ItemList,
+    DeletedResponse,
 )
 # Fields that ChatParameters carries undecoded, with the Struct that reads them when it must.
 _CARRIED: dict[str, Any] = {
@@ -48,7 +53,13 @@ class OpenAPI:
 
 def description() -> dict[str, Any]:
     """Returns the OpenAPI 3.1 document."""
-    types = (_typed_parameters(), _typed_texts(), *_STRUCTS, *_CARRIED.values())
+    types = (
+        _typed_parameters(),
+        _typed_texts(),
+        _typed_response(),
+        *_STRUCTS,
+        *_CARRIED.values(),
+    )
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     parameters = components["ChatParameters"]
     carried = dict(zip(_CARRIED, schemas[-len(_CARRIED) :], strict=True))
@@ -103,6 +114,29 @@ def _typed_texts() -> type[msgspec.Struct]:
     return msgspec.defstruct("EmbeddingParameters", fields, kw_only=True)
 
 
+def _typed_response() -> type[msgspec.Struct]:
+    """Response without its defaults, of which some are undecoded JSON, as all but a few keys are there."""
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(Response):
+        kind = list[dict[str, Any]] if field.name == "output" else field.type
+        absent = field.default is msgspec.UNSET
+        fields.append((field.name, kind, msgspec.UNSET) if absent else (field.name, kind))
+    return msgspec.defstruct("Response", fields, kw_only=True)
+
+
+def _query(of: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    """Returns the parameters of a query; lists as OpenAI's clients write them."""
+    schema = msgspec.json.schema_components([of], ref_template=_REF)[1][of.__name__]
+    return [
+        {
+            "name": f"{name}[]" if described.get("type") == "array" else name,
+            "in": "query",
+            "schema": described,
+        }
+        for name, described in schema["properties"].items()
+    ]
+
+
 def _note(parameter: chat.Parameter) -> str:
     fate = f"{parameter.engine} by the embedded engine"
     return f"{fate}: {parameter.note}" if parameter.note else fate
@@ -124,6 +158,22 @@ def _paths() -> dict[str, Any]:
                     },
                     **_ERRORS,
                 },
+            }
+        },
+        "/v1/responses/{id}": {
+            "get": {
+                **_get("retrieveResponse", "Shows a response that was kept.", "Response"),
+                "parameters": [identifier, *_query(RetrieveQuery)],
+            },
+            "delete": {
+                **_get("deleteResponse", "Deletes a response and its items.", "DeletedResponse"),
+                "parameters": [identifier],
+            },
+        },
+        "/v1/responses/{id}/input_items": {
+            "get": {
+                **_get("listInputItems", "Lists a response's own input items.", "ItemList"),
+                "parameters": [identifier, *_query(ListQuery)],
             }
         },
         "/v1/embeddings": {

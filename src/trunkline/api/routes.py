@@ -14,6 +14,7 @@ from trunkline.api.openapi import OpenAPI
 from trunkline.api.pass_through import ProviderEndpoint, ProviderModels
 from trunkline.api.receipts import Receipts
 from trunkline.api.responses import Responses
+from trunkline.api.stored_responses import InputItems, OneResponse
 
 _PROVIDER = "/{provider}/{prefix:path}"
 
@@ -24,6 +25,8 @@ class Endpoints:
 
     chat: ChatCompletions
     responses: Responses
+    one_response: OneResponse
+    input_items: InputItems
     embeddings: Embeddings
     models: Models
     one_model: OneModel
@@ -43,6 +46,8 @@ def routes(endpoints: Endpoints) -> Router:
         [
             Route("/v1/chat/completions", endpoints.chat, methods=["POST"]),
             Route("/v1/responses", endpoints.responses, methods=["POST"]),
+            Route("/v1/responses/{id}", endpoints.one_response, methods=["GET", "DELETE"]),
+            Route("/v1/responses/{id}/input_items", endpoints.input_items, methods=["GET"]),
             Route("/v1/embeddings", endpoints.embeddings, methods=["POST"]),
             Route("/v1/models", endpoints.models, methods=["GET"]),
             Route("/v1/models/{id:path}", endpoints.one_model, methods=["GET"]),

@@ -39,7 +39,11 @@ def decode_parameters(
     fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}
     unknown = fields.keys() - known
     if unknown and not lenient:
-        raise _unknown_parameter(min(unknown), known)
+        raise unknown_parameter(
+            min(unknown),
+            known,
+            remedy=" (the header 'x-trunkline-params: lenient' leaves unknown ones out)",
+        )
     for name in unknown:
         del fields[name]
     return parameters, fields, tuple(sorted(unknown))
@@ -54,13 +58,13 @@ def _syntax_error(body: bytes) -> msgspec.DecodeError | RecursionError | None:
     return None
 
 
-def _unknown_parameter(name: str, known: Collection[str]) -> InvalidRequest:
+def unknown_parameter(name: str, known: Collection[str], *, remedy: str = "") -> InvalidRequest:
+    """Returns the error for a name that nobody knows, with the closest one that somebody does."""
     shown = name[:_MAX_NAME]
     near = difflib.get_close_matches(shown, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return InvalidRequest(
-        f"unknown parameter '{shown}'{hint} "
-        "(the header 'x-trunkline-params: lenient' leaves unknown ones out)",
+        f"unknown parameter '{shown}'{hint}{remedy}",
         code="unknown_parameter",
         param=shown,
     )
