@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from trunkline.wire.responses.requests import CreateRequest
 from trunkline.wire.responses.response import ReasoningEcho, Response
@@ -25,10 +25,10 @@ def response_of(
         metadata=asked.metadata or {},
         model=model,
         previous_response_id=asked.previous_response_id,
-        prompt_cache_key=asked.prompt_cache_key,
-        safety_identifier=asked.safety_identifier,
+        prompt_cache_key=_given(asked.prompt_cache_key),
+        safety_identifier=_given(asked.safety_identifier),
         tools=offered.echo,
-        user=UNSET if asked.user is None else asked.user,
+        user=_given(asked.user),
     )
     for name in _SAME:
         value = getattr(asked, name)
@@ -45,6 +45,11 @@ def response_of(
             text["verbosity"] = Raw(msgspec.json.encode(asked.text.verbosity))
         response.text = Raw(msgspec.json.encode(text))
     return response
+
+
+def _given(value: str | None) -> str | UnsetType:
+    """OpenAI's document knows no null for these."""
+    return UNSET if value is None else value
 
 
 _SAME = (
