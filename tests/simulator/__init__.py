@@ -7,7 +7,7 @@ runs it as a process. What it answers follows from the request, from the model's
 ``dialects.DIALECTS``.
 """
 
-from tests.simulator.script import Script
+from tests.simulator.script import Call, Script
 from tests.simulator.server import Seen, Simulator
 
-__all__ = ["Script", "Seen", "Simulator"]
+__all__ = ["Call", "Script", "Seen", "Simulator"]

@@ -103,21 +103,27 @@ def _message(request: Json, script: Script) -> Json:
     message: Json = {"role": "assistant", "content": None, "refusal": None}
     if script.reasoning:
         message[script.reasoning_field] = script.reasoning
-    if tools := _tools_to_call(request):
-        message["tool_calls"] = [_call(tool, number, script) for number, tool in enumerate(tools)]
+    if calls := _calls(request, script):
+        made = sum(len(before.get("tool_calls") or []) for before in request["messages"])
+        message["tool_calls"] = [
+            {"id": f"call_sim{number or ''}", "type": "function", "function": call}
+            for number, call in enumerate(calls, made)
+        ]
     else:
         message["content"] = _content(request, script)
     return message
 
 
-def _call(tool: Json, number: int, script: Script) -> Json:
-    arguments = script.tool_arguments or _json(satisfying(tool.get("parameters") or {}))
-    function = {"name": tool["name"], "arguments": arguments}
-    return {
-        "id": f"call_sim{number or ''}",
-        "type": "function",
-        "function": function,
-    }
+def _calls(request: Json, script: Script) -> list[Json]:
+    if script.calls is not None:
+        return [msgspec.to_builtins(call) for call in script.calls]
+    return [
+        {
+            "name": tool["name"],
+            "arguments": script.tool_arguments or _json(satisfying(tool.get("parameters") or {})),
+        }
+        for tool in _tools_to_call(request)
+    ]
 
 
 def _tools_to_call(request: Json) -> list[Json]:

@@ -11,6 +11,13 @@ GARBAGE = '{"id":"chatcmpl-1","object":"chat.comp'
 HTML = "<!doctype html><title>502</title><h1>Bad gateway</h1>"
 
 
+class Call(msgspec.Struct, frozen=True):
+    """A tool call; ``arguments`` is sent as it is."""
+
+    name: str
+    arguments: str
+
+
 class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one request is answered. The defaults answer it well."""
 
@@ -20,6 +27,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reasoning: str = "Let me think."
     reasoning_field: str = "reasoning"
     tool_arguments: str | None = None
+    calls: tuple[Call, ...] | None = None
+    """What it calls; by default that follows from the tools. An empty tuple calls nothing."""
     dimensions: int = 8
     """Of its vectors, where the request asks for none."""
     takes_dimensions: bool = True
