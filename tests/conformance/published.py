@@ -1,14 +1,14 @@
 """The two descriptions that an answer must fit: OpenAI's OpenAPI document, and our own.
 
 What a description names must be as it says. OpenAI's may be silent about a field; ours may not, unless
-a provider over HTTP has added it.
+a provider over HTTP has added it. The events of a response must also come in an order that makes sense.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +17,15 @@ from jsonschema import Draft202012Validator
 from tests.conformance.recording import Exchange
 from tests.serving import NANO
 
-OPENAI = Path(__file__).parents[1] / "data" / "openai-openapi-chat.json"
+_DATA = Path(__file__).parents[1] / "data"
+OPENAI = _DATA / "openai-openapi-chat.json"
+OPENAI_RESPONSES = _DATA / "openai-openapi-responses.json"
 
 Json = Any
 
 
 class Answer(NamedTuple):
-    """A JSON document of an answer, and what it claims to be: a chunk, an error, a model…"""
+    """A JSON document of an answer, and what it claims to be: a chunk, an error, the event ``error``…"""
 
     kind: str
     document: Json
@@ -41,6 +43,10 @@ _KINDS = {
     ("POST", r"/v1/chat/completions", "application/json"): "completion",
     ("POST", r"/v1/chat/completions", "text/event-stream"): "chunk",
     ("POST", r"/v1/embeddings", "application/json"): "embeddings",
+    ("POST", r"/v1/responses", "application/json"): "response",
+    ("GET", r"/v1/responses/[^/]+", "application/json"): "response",
+    ("DELETE", r"/v1/responses/[^/]+", "application/json"): "deletion",
+    ("GET", r"/v1/responses/[^/]+/input_items", "application/json"): "items",
     ("GET", r"/v1/models", "application/json"): "models",
     ("GET", r"/v1/models/.+", "application/json"): "model",
     ("GET", r"/v1/requests/[^/]+", "application/json"): "receipt",
@@ -54,6 +60,7 @@ class Descriptions:
     def __init__(self, own: Json) -> None:
         published = as_json_schema(json.loads(OPENAI.read_text()))
         self._openai = {kind: validator(published, name) for kind, name in _OPENAI_NAMES.items()}
+        self._openai |= _of_responses(as_json_schema(json.loads(OPENAI_RESPONSES.read_text())))
         self._own = {kind: validator(own, name) for kind, name in _own_names(own).items()}
         self._closed = {
             kind: validator(closed(own), name) for kind, name in _own_names(own).items()
@@ -61,9 +68,14 @@ class Descriptions:
 
     def faults(self, exchange: Exchange) -> list[str]:
         """Returns what is wrong with an exchange, a sentence each."""
-        return [
+        read = list(answers(exchange))
+        events = [answer for answer in read if answer.kind.startswith(EVENT)]
+        unknown = [f"OpenAI knows no {one.kind}" for one in events if one.kind not in self._openai]
+        if events and exchange.whole:
+            unknown += disorder([event.document for event in events])
+        return unknown + [
             fault
-            for answer in answers(exchange)
+            for answer in read
             for whose, validators in (("OpenAI's", self._openai), ("our", self._own_for(answer)))
             if answer.kind in validators  # OpenAI knows neither receipts nor health
             for fault in _faults(answer, whose, validators)
@@ -80,6 +92,68 @@ def _faults(
 ) -> Iterator[str]:
     for error in validators[answer.kind].iter_errors(answer.document):
         yield f"{whose} {answer.kind}: {error.json_path}: {error.message[:500]}"
+
+
+EVENT = "event "
+"""What the kind of a response's event begins with; its type follows."""
+
+
+def _of_responses(published: Json) -> dict[str, Draft202012Validator]:
+    """Returns the validators of a response, of the lists around it, and of each event."""
+    schemas = published["components"]["schemas"]
+    usage = schemas["Response"]["allOf"][-1]["properties"]["usage"]
+    usage["anyOf"] = [{"$ref": usage.pop("$ref")}, {"type": "null"}]  # as in its own examples
+    names = [one["$ref"].rpartition("/")[2] for one in schemas["ResponseStreamEvent"]["anyOf"]]
+    events = {schemas[name]["properties"]["type"]["enum"][0]: name for name in names}
+    return {
+        "response": validator(published, "Response"),
+        "items": validator(published, "ResponseItemList"),
+        **{f"{EVENT}{type_}": validator(published, name) for type_, name in events.items()},
+    }
+
+
+def disorder(events: Sequence[Json]) -> Iterator[str]:
+    """Yields what is wrong with the order of a response's events, a sentence each."""
+    numbers = [event["sequence_number"] for event in events]
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        yield f"sequence numbers have gaps: {numbers}"
+    if numbers[0] == 0 and events[0]["type"] != "response.created":
+        yield f"the first event is {events[0]['type']}"
+    if any(event["type"] in _LAST for event in events[:-1]):
+        yield "an event follows the last"
+    if events[-1]["type"] not in _LAST:
+        yield f"the last event is {events[-1]['type']}"
+    elif numbers[0] == 0:
+        yield from _untold(events)
+
+
+_LAST = ("response.completed", "response.incomplete", "response.failed")
+
+
+def _untold(events: Sequence[Json]) -> Iterator[str]:
+    """What a reader of the events alone would not have, or have otherwise, than the last one says."""
+    begun = [event["item"]["id"] for event in events if event["type"] == f"{_ITEM}.added"]
+    done = [event["item"] for event in events if event["type"] == f"{_ITEM}.done"]
+    if begun != [item["id"] for item in done]:
+        yield "the items do not end in the order in which they begin"
+    if events[-1]["response"]["output"] != done:
+        yield "the last event's output is not what the items were when they were done"
+    deltas: dict[tuple[Any, ...], str] = {}
+    wholes: dict[tuple[Any, ...], str] = {}
+    for event in events:
+        stem, _, end = event["type"].rpartition(".")
+        key = (stem, *(event.get(name) for name in ("item_id", "content_index", "summary_index")))
+        if end == "delta":
+            deltas[key] = deltas.get(key, "") + event["delta"]
+        elif end == "done" and (found := [event[name] for name in _WHOLES if name in event]):
+            wholes[key] = found[0]
+    for key in deltas.keys() | wholes.keys():
+        if deltas.get(key, "") != wholes.get(key):
+            yield f"the deltas of {key} add up to {deltas.get(key)!r}, not {wholes.get(key)!r}"
+
+
+_ITEM = "response.output_item"
+_WHOLES = ("text", "refusal", "arguments", "input")
 
 
 def _own_names(own: Json) -> dict[str, str]:
@@ -155,11 +229,16 @@ def answers(exchange: Exchange) -> Iterator[Answer]:
 def _streamed(exchange: Exchange) -> Iterator[Answer]:
     *events, rest = bytes(exchange.body).split(b"\n\n")
     assert not (exchange.whole and rest), f"the stream ends within an event: {rest!r}"
+    of_response = exchange.path.startswith("/v1/responses")
     ended = False
     for name, data in _events(events):
         assert not ended, f"an event after the end: {data!r}"
         if data == b"[DONE]":
             ended = True
+        elif of_response:
+            document = json.loads(data)
+            assert name == document["type"].encode(), f"{name!r} names {data!r}"
+            yield Answer(f"{EVENT}{document['type']}", document)
         elif name == b"error":
             ended = True
             yield Answer("error", json.loads(data))

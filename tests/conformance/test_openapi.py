@@ -300,6 +300,99 @@ def test_a_stream_that_is_framed_wrongly_is_found(descriptions, body):
         descriptions.faults(stream(body))
 
 
+# ------------------------------------------------------------------------------- a response's events
+
+PART = {"type": "output_text", "text": "ab", "annotations": [], "logprobs": []}
+MESSAGE = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "status": "completed",
+    "content": [PART],
+}
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "in_progress",
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "model": NANO,
+    "tools": [],
+    "output": [],
+    "parallel_tool_calls": True,
+    "metadata": {},
+    "tool_choice": "auto",
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "usage": None,
+}
+_AT = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+TOLD: list[dict[str, Any]] = [
+    {"type": "response.created", "response": RESPONSE},
+    {
+        "type": "response.output_item.added",
+        "output_index": 0,
+        "item": {**MESSAGE, "status": "in_progress", "content": []},
+    },
+    {"type": "response.content_part.added", **_AT, "part": {**PART, "text": ""}},
+    {"type": "response.output_text.delta", **_AT, "delta": "a", "logprobs": []},
+    {"type": "response.output_text.delta", **_AT, "delta": "b", "logprobs": []},
+    {"type": "response.output_text.done", **_AT, "text": "ab", "logprobs": []},
+    {"type": "response.content_part.done", **_AT, "part": PART},
+    {"type": "response.output_item.done", "output_index": 0, "item": MESSAGE},
+    {
+        "type": "response.completed",
+        "response": {**RESPONSE, "status": "completed", "output": [MESSAGE]},
+    },
+]
+
+
+def told(events: list[dict[str, Any]], *, start: int = 0) -> Exchange:
+    frames = [
+        f"event: {event['type']}\ndata: {json.dumps({'sequence_number': number, **event})}\n\n"
+        for number, event in enumerate(events, start)
+    ]
+    body = bytearray("".join(frames).encode() + DONE)
+    return Exchange("POST", "/v1/responses", 200, "text/event-stream", body, whole=True)
+
+
+@pytest.mark.parametrize("exchange", [told(TOLD), told(TOLD[4:], start=4)])
+def test_the_events_of_a_response_that_tell_it_all_have_no_faults(descriptions, exchange):
+    assert descriptions.faults(exchange) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "fault"),
+    [
+        (TOLD[1:], "the first event is response.output_item.added"),
+        (TOLD[:-1], "the last event is response.output_item.done"),
+        ([*TOLD, TOLD[-1]], "an event follows the last"),
+        ([*TOLD[:3], *TOLD[4:]], "add up to 'b', not 'ab'"),
+        ([*TOLD[:5], *TOLD[6:]], "add up to 'ab', not None"),
+        ([TOLD[0], *TOLD[2:]], "the items do not end in the order"),
+        ([*TOLD[:7], TOLD[8]], "the items do not end in the order"),
+        ([*TOLD[:8], {**TOLD[8], "response": RESPONSE}], "not what the items were"),
+        ([TOLD[0], {**TOLD[3], "sequence_number": 7}, *TOLD[1:]], "sequence numbers have gaps"),
+        ([*TOLD[:2], {"type": "response.new"}, *TOLD[2:]], "OpenAI knows no event response.new"),
+        ([*TOLD[:3], {**TOLD[3], "logprobs": None}, *TOLD[4:]], "None is not of type 'array'"),
+    ],
+)
+def test_events_of_a_response_that_tell_it_wrongly_are_found(descriptions, events, fault):
+    assert fault in " ".join(descriptions.faults(told(events)))
+
+
+def test_an_event_of_a_response_under_another_name_is_found(descriptions):
+    exchange = told(TOLD)
+    exchange.body = exchange.body.replace(b"event: response.created", b"event: response.queued")
+    with pytest.raises(AssertionError, match="names"):
+        descriptions.faults(exchange)
+
+
+# --------------------------------------------------------------------------------------- the recorder
+
+
 def test_the_recorder_keeps_an_answer_byte_for_byte(server, recorder: Recorder):
     with recorder.client() as client:
         answer = client.get(
@@ -307,3 +400,16 @@ def test_the_recorder_keeps_an_answer_byte_for_byte(server, recorder: Recorder):
         )
     [exchange] = recorder.exchanges
     assert (bytes(exchange.body), exchange.whole) == (answer.content, True)
+
+
+def test_the_relay_hands_on_and_keeps_an_answer_byte_for_byte(server, recorder: Recorder):
+    body = {"model": NANO, "messages": ASK, "temperature": 0, "stream": True}
+    asked = json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    with recorder.relay(server.url) as url:
+        request = urllib.request.Request(url + CHAT, asked, headers)
+        with urllib.request.urlopen(request) as answer:
+            read = answer.read()
+    [exchange] = recorder.exchanges
+    assert (bytes(exchange.body), exchange.whole, exchange.asked) == (read, True, asked)
+    assert exchange.media_type == "text/event-stream"

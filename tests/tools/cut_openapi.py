@@ -1,9 +1,9 @@
-"""Cuts OpenAI's OpenAPI document to the schemas of chat completions, embeddings, models and errors.
+"""Cuts OpenAI's OpenAPI document to the schemas of what we answer: one file for chat and the like, one for responses.
 
     python tests/tools/cut_openapi.py openapi.json
 
-The document is published under the MIT licence at https://github.com/openai/openai-openapi. The cut
-keeps its ``info``, licence included, and the schemas as published, without their prose; it is what
+The document is published under the MIT licence at https://github.com/openai/openai-openapi. The cuts
+keep its ``info``, licence included, and the schemas as published, without their prose; they are what
 tests/conformance/published.py reads.
 """
 
@@ -11,40 +11,49 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-CUT = Path(__file__).parent.parent / "data" / "openai-openapi-chat.json"
-_ROOTS = (
-    "CreateChatCompletionRequest",
-    "CreateChatCompletionResponse",
-    "CreateChatCompletionStreamResponse",
-    "CreateEmbeddingRequest",
-    "CreateEmbeddingResponse",
-    "ErrorResponse",
-    "ListModelsResponse",
-    "Model",
-)
+DATA = Path(__file__).parent.parent / "data"
+CUTS = {
+    "openai-openapi-chat.json": (
+        "CreateChatCompletionRequest",
+        "CreateChatCompletionResponse",
+        "CreateChatCompletionStreamResponse",
+        "CreateEmbeddingRequest",
+        "CreateEmbeddingResponse",
+        "ErrorResponse",
+        "ListModelsResponse",
+        "Model",
+    ),
+    "openai-openapi-responses.json": (
+        "CreateResponse",
+        "Response",
+        "ResponseItemList",
+        "ResponseStreamEvent",
+    ),
+}
 _PROSE = ("description", "title", "example", "examples", "summary")
 _NAMED = ("properties", "$defs", "patternProperties")  # below these, a key is somebody's name
 _NOTE = (
-    "The schemas of chat completions, embeddings, models and errors, without their prose, cut from "
-    "OpenAI's OpenAPI document by tests/tools/cut_openapi.py."
+    "The schemas of {roots} and what they refer to, without their prose, cut from OpenAI's OpenAPI "
+    "document by tests/tools/cut_openapi.py."
 )
 
 
-def cut(document: dict[str, Any]) -> dict[str, Any]:
+def cut(document: dict[str, Any], roots: Sequence[str]) -> dict[str, Any]:
     """Returns the document with nothing but the roots and what they refer to."""
     schemas = document["components"]["schemas"]
     wanted: dict[str, Any] = {}
-    waiting = list(_ROOTS)
+    waiting = list(roots)
     while waiting:
         name = waiting.pop()
         if name not in wanted:
             wanted[name] = _without_prose(schemas[name])
             waiting += _references(wanted[name])
     return {
-        "x-note": _NOTE,
+        "x-note": _NOTE.format(roots=", ".join(roots)),
         "x-source": "https://github.com/openai/openai-openapi",
         "openapi": document["openapi"],
         "info": document["info"],
@@ -77,4 +86,6 @@ def _references(schema: Any) -> list[str]:
 
 if __name__ == "__main__":
     document = json.loads(Path(sys.argv[1]).read_text())
-    CUT.write_text(json.dumps(cut(document), indent=1, ensure_ascii=False) + "\n")
+    for name, roots in CUTS.items():
+        text = json.dumps(cut(document, roots), indent=1, ensure_ascii=False)
+        (DATA / name).write_text(f"{text}\n")
