@@ -280,6 +280,37 @@ def test_a_conversation_is_no_place_to_explore():
     assert (plan.decision.plan[0], plan.decision.draw) == ("a", None)
 
 
+def test_what_begins_under_a_shared_prompt_cache_key_may_explore_and_what_goes_on_may_not():
+    table = abc()
+    table.chooser.answered(table.plan(asked=request(prompt_cache_key="k")), table.of("a"))
+    table.chooser._draw = lambda: 0.0
+    plan = table.plan(asked=request(prompt_cache_key="k"))
+    assert plan.decision is not None
+    assert (plan.decision.plan[0], plan.decision.sticky) == ("b", "a")
+    table.chooser.answered(plan, table.of("b"))  # it was only measured, and is not kept to
+    assert table.order(asked=request(prompt_cache_key="k", messages=TALK)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("speed", "first"), [(101, "a"), (99, "b")], ids=["a third as fast", "slower still"]
+)
+def test_a_conversation_leaves_whoever_is_far_slower_than_another(speed, first):
+    table = abc()
+    table.chooser.answered(table.plan(), table.of("a"))
+    table.answers("a", speed=speed)
+    table.answers("b", speed=300)
+    assert table.order(asked=request(messages=TALK))[0] == first
+
+
+@pytest.mark.parametrize(("first_s", "first"), [(0.29, "a"), (0.31, "b")])
+def test_sorted_by_latency_a_conversation_leaves_whoever_begins_far_later(first_s, first):
+    table = abc()
+    table.chooser.answered(table.plan(), table.of("a"))
+    table.answers("a", first_s=first_s)
+    table.answers("b", first_s=0.1)
+    assert table.order(asked=request(messages=TALK), sort="latency")[0] == first
+
+
 def test_who_was_only_explored_does_not_keep_the_conversation():
     table = abc(draws=lambda: 0.0)
     table.chooser.answered(table.plan(), table.of("b"))
@@ -342,6 +373,22 @@ def test_a_pinned_deployment_is_in_the_plan_although_it_cools_down():
     ("abilities", "fields", "why"),
     [
         ({"tools": False}, {"tools": TOOLS}, "does not call tools"),
+        ({"vision": False}, {"messages": IMAGE}, "does not see images"),
+    ],
+)
+def test_a_deployment_that_lacks_what_is_needed_is_left_out(abilities, fields, why):
+    table = Table(deployment("a", **abilities), deployment("b"))
+    plan = table.plan(asked=request(**fields))
+    assert plan.decision is not None
+    assert plan.decision.plan == ("b",)
+    assert [one.removed for one in plan.decision.candidates] == [why, None]
+    assert table.order() == ["a", "b"]
+    assert table.order("a", asked=request(**fields)) == ["a", "b"]  # pinned: it may say so itself
+
+
+@pytest.mark.parametrize(
+    ("abilities", "fields", "why"),
+    [
         (
             {"structured": False},
             {"response_format": SCHEMA},
@@ -352,7 +399,6 @@ def test_a_pinned_deployment_is_in_the_plan_although_it_cools_down():
             {"tools": TOOLS, "response_format": SCHEMA},
             "would emulate 'response_format with tools'",
         ),
-        ({"vision": False}, {"messages": IMAGE}, "does not see images"),
         (
             {"efforts": ("low",)},
             {"reasoning_effort": "high"},
@@ -365,14 +411,32 @@ def test_a_pinned_deployment_is_in_the_plan_although_it_cools_down():
         ),
     ],
 )
-def test_a_deployment_that_lacks_what_is_needed_is_left_out(abilities, fields, why):
-    table = Table(deployment("a", **abilities), deployment("b"))
+def test_a_deployment_that_would_emulate_what_is_asked_is_asked_last(abilities, fields, why):
+    table = Table(deployment("a", **abilities), deployment("b"), deployment("c"), draws=lambda: 0.0)
+    table.answers("a", speed=500)
+    table.answers("b", speed=5)
     plan = table.plan(asked=request(**fields))
     assert plan.decision is not None
-    assert plan.decision.plan == ("b",)
-    assert [one.removed for one in plan.decision.candidates] == [why, None]
-    assert table.order() == ["a", "b"]
-    assert table.order("a", asked=request(**fields)) == ["a", "b"]  # pinned: it may say so itself
+    assert plan.decision.plan == ("c", "b", "a")  # c to be measured
+    assert [one.deferred for one in plan.decision.candidates] == [why, None, None]
+    assert table.order(asked=request(**fields), order=["a"]) == ["b", "c", "a"]
+    assert table.order(asked=request(**fields), allow_fallbacks=False) == ["c"]
+    table.fails("b")
+    table.fails("c")
+    assert table.order(asked=request(**fields)) == ["a"]
+
+
+def test_where_all_would_emulate_it_they_stand_as_always():
+    table = Table(*(deployment(name, structured=False) for name in "abc"), draws=lambda: 0.0)
+    table.answers("b", speed=50)
+    assert table.order(asked=request(response_format=SCHEMA)) == ["a", "b", "c"]
+
+
+def test_nobody_is_measured_by_a_request_that_only_one_takes_as_it_is():
+    table = Table(deployment("a", structured=False), deployment("b"), draws=lambda: 0.0)
+    decision = table.plan(asked=request(response_format=SCHEMA)).decision
+    assert decision is not None
+    assert (decision.plan, decision.draw) == (("b", "a"), None)
 
 
 @pytest.mark.parametrize(
@@ -428,7 +492,7 @@ def test_a_parameter_that_nobody_takes_is_refused_by_name():
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "logit_bias")
     assert Table(*lacking, deployment("c")).order(asked=asked) == ["c"]
     assert Table(*lacking).order(asked=asked, lenient=True) == ["a", "b"]
-    assert Table(*lacking, deployment("c")).order(asked=asked, lenient=True) == ["c"]
+    assert Table(*lacking, deployment("c")).order(asked=asked, lenient=True) == ["c", "a", "b"]
 
 
 # Each of these is the first filter that leaves its candidate out.
@@ -524,7 +588,7 @@ def test_an_id_that_callers_make_up_may_be_a_denied_model():
 def test_required_parameters_leave_out_whoever_would_only_come_near_them():
     table = Table(deployment("a", efforts=("low",)), deployment("b", context=10))
     hard = request(reasoning_effort="high", max_tokens=20)
-    assert table.order(asked=hard) == ["a", "b"]
+    assert table.order(asked=hard) == ["a"]
     with pytest.raises(
         NoMatchingProvider, match=r"a \(would emulate 'reasoning_effort: high'\), b \("
     ):

@@ -52,15 +52,30 @@ class Kept:
         self.receipts.append(receipt)
 
 
-def answer(*, failure: Exception | None = None, pulse_s: float, after: int, **fields: Any):
-    """Returns what is sent, and the receipt; the provider goes on after that many messages."""
+def answer(
+    *,
+    failure: Exception | None = None,
+    pulse_s: float,
+    after: int,
+    better_fails: bool = False,
+    **fields: Any,
+):
+    """Returns what is sent, and the receipt; the provider goes on after that many messages.
+
+    With ``better_fails`` there is another, which takes ``n`` as it is, and fails.
+    """
 
     async def run():
         provider, kept, sent = Slow(failure), Kept(), []
         offer = Deployment(model="m", provider="p", upstream_model="m", support=support_of(QUIRKS))
+        better = Slow(UpstreamError("failed", retryable=True))
+        better.go.set()
+        offers = [offer]
+        if better_fails:
+            offers.append(Deployment(model="m", provider="better", upstream_model="m"))
         health = DeploymentHealth()
         intake = Intake(
-            catalog=Catalog([offer]),
+            catalog=Catalog(offers),
             chooser=Chooser(health=health, sticky=Sticky()),
             requests=kept,  # type: ignore[arg-type]
             metrics=Metrics(),
@@ -68,7 +83,7 @@ def answer(*, failure: Exception | None = None, pulse_s: float, after: int, **fi
             max_body_bytes=100_000,
             body_timeout_s=10,
         )
-        relay = Relay(providers={"p": provider}, health=health)
+        relay = Relay(providers={"p": provider, "better": better}, health=health)
         endpoint = ChatCompletions(intake, relay, pulse_s=pulse_s)
         body = msgspec.json.encode(
             {
@@ -146,3 +161,12 @@ def test_a_failure_before_it_has_a_status():
 def test_a_stream_that_is_not_checked_waits_without_comments():
     sent, _ = answer(pulse_s=0.001, after=0, n=1)
     assert ": waiting" not in text(sent)
+
+
+def test_comments_come_also_where_another_was_asked_that_needs_none():
+    sent, receipt = answer(pulse_s=0.001, after=4, better_fails=True, n=2)
+    assert text(sent).startswith(": waiting\n\n: waiting\n\n")
+    assert [(one.provider, one.emulations) for one in receipt.attempts] == [
+        ("better", ()),
+        ("p", ("n",)),
+    ]

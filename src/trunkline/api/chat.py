@@ -169,12 +169,12 @@ class _Run(Run):
 
     @property
     def held_back(self) -> bool:
-        """Whether none of a stream leaves before all of it is there."""
+        """Whether there may be none of a stream to send before all of it is there."""
         offers = self.plan.deployments
         if not self.exchange.stream or HELD_BACK_BY.isdisjoint(self._request.fields) or not offers:
             return False
         features = features_of(self._request.fields)
-        return all(one.support and one.support.holds_back(features) for one in offers)
+        return any(one.support and one.support.holds_back(features) for one in offers)
 
     def call(self) -> Call:
         return Call(

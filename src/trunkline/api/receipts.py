@@ -43,12 +43,13 @@ class ReceiptAttempt(msgspec.Struct, kw_only=True):
 class ReceiptCandidate(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A deployment as it stood before the choice; what is not known is left out.
 
-    ``removed`` says which filter left it out, ``price`` is in USD per 1M tokens, ``failures`` counts
+    ``removed`` says which filter left it out, ``deferred`` why the others go before it, ``price`` is in USD per 1M tokens, ``failures`` counts
     the replies that failed since the last good one; nobody is sent there for ``cooling_s``.
     """
 
     provider: str
     removed: str | None = None
+    deferred: str | None = None
     price: ReceiptPrice | None = None
     tokens_per_s: float | None = None
     first_token_s: float | None = None
@@ -166,6 +167,7 @@ def _candidate(candidate: Candidate) -> ReceiptCandidate:
     return ReceiptCandidate(
         provider=candidate.provider,
         removed=candidate.removed,
+        deferred=candidate.deferred,
         price=price,
         tokens_per_s=candidate.tokens_per_s,
         first_token_s=candidate.first_token_s,

@@ -82,7 +82,7 @@ def _candidate(candidate: Candidate) -> str:
 
     if candidate.removed is not None:
         return f"left out, {candidate.removed}"
-    facts = []
+    facts = [] if candidate.deferred is None else [f"asked last, {candidate.deferred}"]
     if candidate.cooling_s is not None:
         facts.append(f"cooling down for {candidate.cooling_s:g} s")
     if candidate.failures:

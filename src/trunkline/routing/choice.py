@@ -18,7 +18,7 @@ from trunkline.routing import policy
 from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import LOCAL, Deployment
 from trunkline.routing.health import Condition, DeploymentHealth
-from trunkline.routing.needs import needs_of
+from trunkline.routing.needs import Needs, needs_of
 from trunkline.routing.policy import NO_WISHES, Wishes
 from trunkline.routing.sticky import Sticky, conversation_of
 from trunkline.store import NO_LIMITS, Candidate, Decision, Limits
@@ -30,6 +30,7 @@ CheapestBy = Literal["blend", "output"]
 
 _PINNED = "pinned"
 _MEASURED = ("throughput", "latency")
+_FAR = 3.0  # times faster: an answer that much sooner outweighs a prompt that is not cached
 _SORTS = {"fastest": "throughput", "cheapest": "price"}
 
 
@@ -74,15 +75,16 @@ class Chooser:
         without most.
         """
         offers = plan.deployments
-        removed = _removed(plan, request, wishes=wishes, limits=limits, lenient=lenient)
+        removed, deferred = _filtered(plan, request, wishes=wishes, limits=limits, lenient=lenient)
         conversation = None
         if len(offers) > 1 or plan.pinned:
             conversation = conversation_of(request, account_id=account_id, model=plan.model)
         name = _PINNED if plan.pinned else plan.suffix or "fastest"
-        several = len(offers) > 1 and removed.count(None) > 1
+        several = len(offers) > 1 and _equals(removed, deferred) > 1
         measured = several and not wishes.order and _sort(name, wishes.sort_by) in _MEASURED
         sticky = self._sticky.provider(conversation) if conversation and measured else None
-        draw = self._draw() if measured and sticky is None and self._explore else None
+        explores = sticky is None or (conversation is not None and not conversation.begun)
+        draw = self._draw() if measured and explores and self._explore else None
         decision = Decision(
             policy=name,
             sort=wishes.sort_by,
@@ -92,7 +94,7 @@ class Chooser:
             draw=draw,
             explore=0.0 if draw is None else self._explore,
             sticky=sticky,
-            candidates=tuple(map(self._candidate, offers, removed)),
+            candidates=tuple(map(self._candidate, offers, removed, deferred)),
         )
         if all(removed):
             feature = needs_of(request).refused_by_all(offers)
@@ -116,24 +118,32 @@ class Chooser:
             return
         self._sticky.answered(plan.conversation, deployment.provider)
 
-    def _candidate(self, deployment: Deployment, removed: str | None) -> Candidate:
+    def _candidate(
+        self, deployment: Deployment, removed: str | None, deferred: str | None
+    ) -> Candidate:
         """Returns the candidate, made anew only if the deployment's condition has changed."""
         condition = self._health.of(deployment)
-        if removed is not None:
-            return _candidate(deployment, condition, removed)
+        if removed is not None or deferred is not None:
+            return _candidate(deployment, condition, removed, deferred)
         key = deployment.place
         last, candidate = self._last.get(key, (None, None))
         if candidate is None or last is not condition:
-            candidate = _candidate(deployment, condition, None)
+            candidate = _candidate(deployment, condition)
             self._last[key] = (condition, candidate)
         return candidate
 
 
-def _candidate(deployment: Deployment, condition: Condition, removed: str | None) -> Candidate:
+def _candidate(
+    deployment: Deployment,
+    condition: Condition,
+    removed: str | None = None,
+    deferred: str | None = None,
+) -> Candidate:
     price = deployment.price
     return Candidate(
         provider=deployment.provider,
         removed=removed,
+        deferred=None if removed else deferred,
         input=price.input if price else None,
         output=price.output if price else None,
         tokens_per_s=_rounded(condition.tokens_per_s, 1),
@@ -178,9 +188,15 @@ def planned(decision: Decision) -> list[int]:
         if decision.order:
             ranks = {provider: rank for rank, provider in enumerate(decision.order)}
             order.sort(key=lambda place: ranks.get(candidates[place].provider, len(ranks)))
+        last = [place for place in order if candidates[place].deferred is not None]
+        if last and len(last) < len(order):
+            order = [place for place in order if candidates[place].deferred is None]
+        else:
+            last = []
         if (first := _first(decision, order)) is not None:
             order.remove(first)
             order.insert(0, first)
+        order += last
     return order[:1] if decision.only_first else order
 
 
@@ -219,15 +235,24 @@ def _slowed_after_unmeasured(candidates: Sequence[Candidate], order: list[int]) 
 
 
 def _first(decision: Decision, order: Sequence[int]) -> int | None:
-    """Returns who goes before the others: who holds the conversation, or is to be measured."""
-    if decision.sticky is not None:
-        for place in order:
-            if decision.candidates[place].provider == decision.sticky:
-                return place
-    if decision.draw is not None and _explores(decision):
+    """Returns who goes before the others: who is to be measured, or holds the conversation."""
+    if decision.draw is not None and _explores(decision) and len(order) > 1:
         others = order[1:]
         return others[min(int(decision.draw / decision.explore * len(others)), len(others) - 1)]
+    for place in order:
+        if decision.candidates[place].provider == decision.sticky:
+            return None if _left_behind(decision, place, order) else place
     return None
+
+
+def _left_behind(decision: Decision, place: int, order: Sequence[int]) -> bool:
+    """Whether another is so much better that it pays to leave a prompt cache for it."""
+    candidates = decision.candidates
+    if _sort(decision.policy, decision.sort) == "latency":
+        own, others = candidates[place].first_token_s, [candidates[o].first_token_s for o in order]
+        return own is not None and own > _FAR * min(one for one in others if one is not None)
+    speed, speeds = candidates[place].tokens_per_s, [candidates[o].tokens_per_s or 0 for o in order]
+    return speed is not None and speed * _FAR < max(speeds)
 
 
 def _explores(decision: Decision) -> bool:
@@ -249,17 +274,18 @@ def _known(order: Sequence[str], offers: Sequence[Deployment]) -> tuple[str, ...
     return tuple([provider for provider in dict.fromkeys(order) if provider in providers])
 
 
-def _removed(
+def _filtered(
     plan: Plan,
     request: ChatRequest | EmbeddingRequest,
     *,
     wishes: Wishes,
     limits: Limits,
     lenient: bool,
-) -> Sequence[str | None]:
-    """Returns for each deployment which filter leaves it out, None for those that are left."""
+) -> tuple[Sequence[str | None], Sequence[str | None]]:
+    """Returns for each deployment which filter leaves it out, and why it is asked last; else None."""
     offers = plan.deployments
-    removed: list[str | None] = [None] * len(offers)
+    removed: Sequence[str | None] = (None,) * len(offers)
+    deferred = removed
     by_name = any(offer.deprecated or offer.reserve for offer in offers)
     if by_name and not plan.pinned:
         removed = [_deprecated(plan, offer, wishes) for offer in offers]
@@ -270,30 +296,31 @@ def _removed(
     if wishes is not NO_WISHES:
         removed = [r or wishes.objection(o) for r, o in zip(removed, offers, strict=True)]
     # Who was pinned, or is alone, is asked whatever is known of it, and says more precisely why not.
-    if (len(offers) > 1 and not plan.pinned) or wishes.require_parameters:
-        removed = _unable(
-            removed, offers, request, strictly=bool(wishes.require_parameters), lenient=lenient
-        )
+    several, strictly = len(offers) > 1 and not plan.pinned, bool(wishes.require_parameters)
+    if (several or strictly) and any(o.support or o.context or o.dimensions for o in offers):
+        needs = needs_of(request, lenient=lenient)
+        deferred = [needs.not_taken(o) for o in offers]
+        removed = _unable(removed, offers, needs)
+        if strictly:
+            removed = [r or d for r, d in zip(removed, deferred, strict=True)]
     if by_name and not _asks_for_own(plan, wishes):
         removed = _reserved(removed, offers, wishes)
-    return removed
+    return removed, deferred
+
+
+def _equals(removed: Sequence[str | None], deferred: Sequence[str | None]) -> int:
+    """Returns among how many the order decides: those before the deferred, or these."""
+    first = sum(not (r or d) for r, d in zip(removed, deferred, strict=True))
+    return first or removed.count(None)
 
 
 def _unable(
-    removed: list[str | None],
-    offers: Sequence[Deployment],
-    request: ChatRequest | EmbeddingRequest,
-    *,
-    strictly: bool,
-    lenient: bool,
-) -> list[str | None]:
-    """Leaves out who lacks what the request needs; ``strictly`` also who only suits it less."""
-    if not any(offer.support or offer.context or offer.dimensions for offer in offers):
-        return removed
-    needs = needs_of(request, lenient=lenient)
+    removed: Sequence[str | None], offers: Sequence[Deployment], needs: Needs
+) -> Sequence[str | None]:
+    """Leaves out who lacks what the request needs, or is too short for it unless all are."""
     able = [r or needs.lacking(o) for r, o in zip(removed, offers, strict=True)]
-    suited = [r or needs.unsuited(o) for r, o in zip(able, offers, strict=True)]
-    return suited if strictly or not all(suited) else able
+    suited = [r or needs.too_long(o) for r, o in zip(able, offers, strict=True)]
+    return able if all(suited) else suited
 
 
 def _deprecated(plan: Plan, offer: Deployment, wishes: Wishes) -> str | None:

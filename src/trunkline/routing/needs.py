@@ -43,22 +43,21 @@ class Needs(NamedTuple):
             common &= deployment.support.refused if deployment.support else frozenset()
         return min(common - _IN_WORDS.keys(), default=None)
 
-    def unsuited(self, deployment: Deployment) -> str | None:
-        """Returns why another deployment would suit better, None if there is nothing.
-
-        It may serve the request all the same: lengths are estimated, much can be emulated, and who
-        is lenient does without.
-        """
+    def too_long(self, deployment: Deployment) -> str | None:
+        """Returns which length is beyond the deployment, None if none is, by an estimate."""
         if self.tokens and deployment.context and self.tokens > deployment.context:
             return f"about {self.tokens} tokens or more are beyond its {deployment.context}"
         if deployment.max_output and self.most > deployment.max_output:
             return f"answers with {deployment.max_output} tokens at most, not {self.most}"
         if self.dimensions and deployment.dimensions and self.dimensions > deployment.dimensions:
             return f"has vectors of {deployment.dimensions} dimensions at most"
-        return self.not_taken(deployment)
+        return None
 
     def not_taken(self, deployment: Deployment) -> str | None:
-        """Returns which parameter the deployment does not take as it is, None if it takes all."""
+        """Returns which parameter the deployment does not take as it is, None if it takes all.
+
+        It may serve the request all the same: much can be emulated, and who is lenient does without.
+        """
         support = deployment.support
         if support is None or not (avoided := self.features & support.avoided):
             return None

@@ -15,12 +15,16 @@ _BETWEEN = b" \t\r\n,]"
 
 
 class Conversation:
-    """What tells a conversation from others. ``continued`` says that an answer came before."""
+    """What tells a conversation from others.
 
-    __slots__ = ("continued", "key")
+    ``begun`` says that it holds an answer, ``continued`` that others with its key came before it.
+    """
 
-    def __init__(self, key: Hashable, *, continued: bool) -> None:
+    __slots__ = ("begun", "continued", "key")
+
+    def __init__(self, key: Hashable, *, begun: bool, continued: bool) -> None:
         self.key = key
+        self.begun = begun
         self.continued = continued
 
 
@@ -64,14 +68,16 @@ def conversation_of(
     """
     if isinstance(request, EmbeddingRequest):
         return None
+    messages = bytes(request.parameters.messages)
+    answered = messages.find(_ASSISTANT)
     key = request.parameters.prompt_cache_key
     if key is not None:
         # The hash alone: a key may be as long as a body, and many are kept.
-        return Conversation((account_id, model, "key", hash(key)), continued=True)
-    messages = bytes(request.parameters.messages)
-    answered = messages.find(_ASSISTANT)
+        name = (account_id, model, "key", hash(key))
+        return Conversation(name, begun=answered >= 0, continued=True)
     end = len(messages) if answered < 0 else messages.rfind(b"{", 0, answered)
     while end and messages[end - 1] in _BETWEEN:
         end -= 1
     pieces = messages[: min(end, _PIECE)], messages[max(0, end - _PIECE) : end]
-    return Conversation((account_id, model, hash((end, pieces))), continued=answered >= 0)
+    begun = answered >= 0
+    return Conversation((account_id, model, hash((end, pieces))), begun=begun, continued=begun)

@@ -89,7 +89,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A deployment as it stood when one was chosen; what is not known is left out.
 
-    ``removed`` says which filter left it out. ``input`` and ``output`` are list prices in nano-dollars
+    ``removed`` says which filter left it out, ``deferred`` why the others go before it. ``input`` and ``output`` are list prices in nano-dollars
     per 1M tokens, ``tokens_per_s`` and ``first_token_s`` what was measured; ``slowed`` says that it is
     less than half as fast as it was, ``failures`` how many replies have failed since the last good one.
     ``cooling_s`` is for how many seconds nobody is sent there.
@@ -97,6 +97,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     provider: str
     removed: str | None = None
+    deferred: str | None = None
     input: int | None = None
     output: int | None = None
     tokens_per_s: float | None = None
