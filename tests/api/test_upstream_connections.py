@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
-import ssl
 from contextlib import asynccontextmanager
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.tls import self_signed, server_side
 from trunkline.errors import UpstreamError
-from trunkline.ids import now
 from trunkline.transport import Client, Timeouts, pool
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -182,39 +176,12 @@ def test_a_closed_client_breaks_off_what_is_being_read():
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A certificate for 127.0.0.1 that vouches for itself, with its key in the same file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "upstream")])
-    today = now()
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(today - datetime.timedelta(days=1))
-        .not_valid_after(today + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return file
+    return self_signed(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
 def over_tls(certificate):
     async def run():
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate)
+        context = server_side(certificate)
         async with listening(Upstream(), ssl=context) as upstream, Client() as client:
             url = f"https://127.0.0.1:{upstream.port}/"
             return [await body(client, url, body=b"{}") for _ in range(2)], upstream
@@ -225,9 +192,9 @@ def over_tls(certificate):
 @pytest.fixture
 def fresh_trust():
     """Lets a test choose what is trusted."""
-    pool._tls.cache_clear()
+    pool.tls.cache_clear()
     yield
-    pool._tls.cache_clear()
+    pool.tls.cache_clear()
 
 
 def test_tls_is_spoken_with_whom_the_system_trusts(certificate, monkeypatch, fresh_trust):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import ssl
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
@@ -12,14 +11,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.simulator import Script, Simulator
+from tests.tls import self_signed, server_side
 from trunkline.errors import UpstreamError
-from trunkline.ids import now
 from trunkline.providers.base import Call
 from trunkline.providers.http import HTTPProvider
 from trunkline.providers.openai import OpenAIChat
@@ -58,36 +53,6 @@ async def failed(base_url: str, *, stream: bool, timeouts: Timeouts | None = Non
 # ---------------------------------------------------------------------------------------------- TLS
 
 
-def certificate(folder: Path, *, host: str, days: int) -> ssl.SSLContext:
-    """Returns a server's side of TLS that nobody has a reason to trust."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    today = now()
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(today - datetime.timedelta(days=400))
-        .not_valid_after(today + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "server.pem"
-    pem.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pem)
-    return context
-
-
 @contextlib.asynccontextmanager
 async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Runs a server and yields its ``https`` address, whether it speaks TLS or not."""
@@ -118,7 +83,7 @@ def test_a_certificate_that_cannot_be_trusted_gets_no_key(
     tmp_path: Path, host: str, days: int, stream: bool
 ) -> None:
     async def run() -> UpstreamError:
-        tls = certificate(tmp_path, host=host, days=days)
+        tls = server_side(self_signed(tmp_path, host, days=days))
         async with listening(lambda _reader, _writer: None, tls) as address:
             return await failed(address, stream=stream)
 
