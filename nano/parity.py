@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.request import Request, urlopen  # noqa: TID251  # of a server started here
 
 import torch
 import xllamacpp
@@ -46,12 +46,12 @@ def _compared(address: str, model: Model, prompt: list[int]) -> float:
     logits = model(batch.ids, batch.positions, batch.everything, batch.near, batch.places)
     ours = logits[0].log_softmax(-1)
     wanted = {"prompt": prompt, "n_predict": 1, "n_probs": _TOKENS_COMPARED, "temperature": 0}
-    request = urllib.request.Request(
+    request = Request(
         f"{address}/completion",
         json.dumps(wanted).encode(),
         {"Content-Type": "application/json", "Connection": "close"},
     )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+    with urlopen(request, timeout=_TIMEOUT_S) as response:
         answer = json.load(response)
     theirs = answer["completion_probabilities"][0]["top_logprobs"]
     return max(abs(token["logprob"] - ours[token["id"]].item()) for token in theirs)

@@ -25,6 +25,7 @@
     │   ├── StoreUnavailable       503 store_unavailable
     │   └── UpstreamTimeout        504
     ├── UpstreamError              one attempt failed; routing decides what follows
+    ├── EgressError                an address that a caller chose: refused, or no use
     └── ServerRefused              exit code 1: a command's request was answered with an error
 
 The statuses and codes are those of docs/reference/errors.md.
@@ -288,6 +289,36 @@ class UpstreamError(TrunklineError):
     def outcome(self) -> str:
         """What logs and receipts say: never the provider's words."""
         return self.public if self.retryable else "refused the request"
+
+
+EgressReason = Literal[
+    "url",
+    "header",
+    "refused",
+    "unreachable",
+    "timeout",
+    "protocol",
+    "status",
+    "redirect",
+    "type",
+    "size",
+]
+
+
+class EgressError(TrunklineError):
+    """An address that a caller chose may not be reached, or what is there is of no use.
+
+    No APIError: whether it fails the request, and as which field of it, only the layer above knows. That
+    raises ``InvalidRequest(f"{field}: {error.message}", param=field) from error``, or whatever it
+    answers for a tool. ``message`` may be shown: it is ours from end to end, quotes nothing that the
+    peer sent, and tells no address that a name has. ``reason`` is for logs and metrics; ``status`` is
+    the peer's, if that is what is wrong.
+    """
+
+    def __init__(self, message: str, *, reason: EgressReason, status: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
 
 
 class ServerRefused(TrunklineError):

@@ -281,12 +281,13 @@ class ResponsesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class EgressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Private addresses that a caller's URLs may reach."""
+    """Addresses that a caller's URLs may reach although they are not public."""
 
     allow: Annotated[
         tuple[str, ...],
         _doc(
-            "Networks (`10.0.0.0/8`), addresses and host names to allow.",
+            "Networks (`10.0.0.0/8`), addresses and host names that URLs in requests may lead to "
+            "although they are not public; over `http`, too.",
             read=values.networks_or_hosts,
             type="list of networks or host names",
         ),

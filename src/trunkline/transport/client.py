@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,6 +25,7 @@ from yarl import URL
 from trunkline import __version__
 from trunkline.errors import UpstreamError
 from trunkline.transport.connection import BrokenOffError, ClosedError, Connection, NotHTTPError
+from trunkline.transport.headers import TOKEN
 from trunkline.transport.pool import Origin, Pool
 
 _DRAIN_S = 0.05
@@ -35,7 +36,6 @@ _HEADERS = {
     "Accept": "*/*",
     "Accept-Encoding": "identity",
 }
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NO_HEADER_VALUE = re.compile(r"[\r\n\0]")
 
 
@@ -90,17 +90,13 @@ class Client:
         """
         address = _address(url)
         head = _head(method, address, tuple(headers.items()))
-        if body is None:
-            request = head + b"\r\n"
-        else:
-            request = b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
-        return Incoming(self._pool, address, request, timeouts)
+        return Incoming(self._pool, address, whole(head, body), timeouts)
 
 
 class Incoming:
     """An HTTP answer whose body is still to be read. Made by `Client.send`, to be entered once."""
 
-    def __init__(self, pool: Pool, address: _Address, request: bytes, timeouts: Timeouts) -> None:
+    def __init__(self, pool: Pool, address: Address, request: bytes, timeouts: Timeouts) -> None:
         self._pool = pool
         self._address = address
         self._request = request
@@ -145,8 +141,13 @@ class Incoming:
         """The answer's header fields; case does not count."""
         return CIMultiDict(
             (name.decode("ascii"), value.decode("utf-8", "surrogateescape"))
-            for name, value in self._connection.fields
+            for name, value in self.fields
         )
+
+    @property
+    def fields(self) -> Sequence[tuple[bytes, bytes]]:
+        """The header fields as they came, names in lower case."""
+        return self._connection.fields
 
     async def reads(self) -> AsyncGenerator[bytes]:
         """Yields what each network read brought, once. Raises UpstreamError if the body breaks off."""
@@ -229,8 +230,8 @@ class Incoming:
         self._connection.fail(UpstreamError(message, retryable=True, timed_out=True))
 
 
-class _Address(NamedTuple):
-    """A URL, taken apart."""
+class Address(NamedTuple):
+    """A URL, taken apart. ``host`` is what the header of that name says."""
 
     origin: Origin
     host: str
@@ -239,7 +240,7 @@ class _Address(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _address(url: str) -> _Address:
+def _address(url: str) -> Address:
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
@@ -251,7 +252,7 @@ def _address(url: str) -> _Address:
     if parsed.user is not None:
         pair = f"{parsed.user}:{parsed.password or ''}"
         authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return _Address(
+    return Address(
         origin=Origin(parsed.scheme == "https", host, port),
         host=parsed.host_port_subcomponent or host,
         target=parsed.raw_path_qs or "/",
@@ -259,14 +260,13 @@ def _address(url: str) -> _Address:
     )
 
 
-@functools.lru_cache(maxsize=1024)
-def _head(method: str, address: _Address, headers: tuple[tuple[str, str], ...]) -> bytes:
-    """Returns a request's head but for its length and the empty line: the same for many requests."""
+def head(method: str, address: Address, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Returns a request's head but for its length and the empty line."""
     fields = CIMultiDict({"Host": address.host, **_HEADERS})
     if address.authorization is not None:
         fields["Authorization"] = address.authorization
     for name, value in headers:
-        if not _HEADER_NAME.fullmatch(name) or _NO_HEADER_VALUE.search(value):
+        if not TOKEN.fullmatch(name) or _NO_HEADER_VALUE.search(value):
             raise UpstreamError("has a header that cannot be sent", retryable=True)
         fields[name] = value
     lines = [f"{method} {address.target} HTTP/1.1"]
@@ -274,10 +274,20 @@ def _head(method: str, address: _Address, headers: tuple[tuple[str, str], ...]) 
     return "\r\n".join([*lines, ""]).encode()
 
 
+_head = functools.lru_cache(maxsize=1024)(head)  # the same for many requests
+
+
+def whole(head: bytes, body: bytes | None) -> bytes:
+    """Returns a request: what `head` made, its end, and the body."""
+    if body is None:
+        return head + b"\r\n"
+    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
 _FAILURES = (OSError, ClosedError, BrokenOffError, NotHTTPError)
 
 
-def _translated(error: Exception, address: _Address) -> UpstreamError:
+def _translated(error: Exception, address: Address) -> UpstreamError:
     """Says what happened in words that name the peer to the log and nothing to the caller."""
     match error:
         case TimeoutError():
@@ -293,7 +303,7 @@ def _translated(error: Exception, address: _Address) -> UpstreamError:
     return _failure(public, error, address)
 
 
-def _unreachable(error: Exception, address: _Address) -> UpstreamError:
+def _unreachable(error: Exception, address: Address) -> UpstreamError:
     match error:
         case TimeoutError():
             public = "could not be reached in time"
@@ -306,7 +316,7 @@ def _unreachable(error: Exception, address: _Address) -> UpstreamError:
     return _failure(public, error, address)
 
 
-def _failure(public: str, error: Exception, address: _Address) -> UpstreamError:
+def _failure(public: str, error: Exception, address: Address) -> UpstreamError:
     return UpstreamError(
         f"{address.origin.host}: {public}{_reason(error)}",
         retryable=True,

@@ -127,6 +127,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP
         self._transport = transport
+        if not self._keeps:  # closed while it was being made
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._complete:  # nobody has asked

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -18,7 +18,7 @@ _KEEPALIVE_S = 4.0  # uvicorn, and so vLLM and SGLang, closes an idle connection
 _DNS_TTL_S = 60.0
 _NEXT_ADDRESS_S = 0.25  # until a host's next address is tried beside the one that does not answer
 
-_Addresses = Sequence[aiohappyeyeballs.AddrInfoType]
+Addresses = Sequence[aiohappyeyeballs.AddrInfoType]
 
 
 class Origin(NamedTuple):
@@ -29,14 +29,21 @@ class Origin(NamedTuple):
     port: int
 
 
-class Pool:
-    """Keeps connections for a few seconds; closing it closes those that are lent as well."""
+Dial = Callable[[Origin, Connection], Awaitable[None]]
+"""Connects to an origin; raises OSError, of which socket.gaierror and ssl.SSLError are kinds."""
 
-    def __init__(self) -> None:
+
+class Pool:
+    """Keeps connections for a few seconds; closing it closes those that are lent as well.
+
+    ``dial`` makes them; without one, a pool goes wherever the names that it is given lead.
+    """
+
+    def __init__(self, dial: Dial | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: dict[Connection, Origin] = {}
-        self._names = _Names()
+        self._dial = dial or _Names().dial
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     def idle(self, origin: Origin) -> Connection | None:
@@ -50,20 +57,11 @@ class Pool:
         return None
 
     async def connect(self, origin: Origin) -> Connection:
-        """Makes a connection; raises OSError, of which socket.gaierror and ssl.SSLError are kinds."""
-        addresses = await self._names.addresses(origin.host, origin.port)
-        found = await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1
-        )
+        """Makes a connection; raises what the dial does."""
         connection = Connection(self._forget)
         self._open[connection] = origin
         try:
-            await self._loop.create_connection(
-                lambda: connection,
-                sock=found,
-                ssl=_tls() if origin.tls else None,
-                server_hostname=origin.host.rstrip(".") if origin.tls else None,
-            )
+            await self._dial(origin, connection)
         except BaseException:
             self._forget(connection)
             raise
@@ -112,10 +110,14 @@ class _Names:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._found: dict[tuple[str, int], tuple[float, _Addresses]] = {}
+        self._found: dict[tuple[str, int], tuple[float, Addresses]] = {}
         self._asking: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
 
-    async def addresses(self, host: str, port: int) -> _Addresses:
+    async def dial(self, origin: Origin, connection: Connection) -> None:
+        found = await first_to_answer(await self._addresses(origin.host, origin.port))
+        await connect(connection, found, origin, tls=tls)
+
+    async def _addresses(self, host: str, port: int) -> Addresses:
         asking = self._asking.setdefault((host, port), asyncio.Lock())
         async with asking:
             fresh_until, found = self._found.get((host, port), (0.0, ()))
@@ -125,8 +127,31 @@ class _Names:
             return found
 
 
+async def first_to_answer(addresses: Addresses) -> socket.socket:
+    """Returns a socket to whichever of the addresses answers first; the families take turns."""
+    return await aiohappyeyeballs.start_connection(
+        addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1
+    )
+
+
+async def connect(
+    connection: Connection,
+    found: socket.socket,
+    origin: Origin,
+    *,
+    tls: Callable[[], ssl.SSLContext],
+) -> None:
+    """Puts a connection on a socket, under TLS if the origin asks for it."""
+    await asyncio.get_running_loop().create_connection(
+        lambda: connection,
+        sock=found,
+        ssl=tls() if origin.tls else None,
+        server_hostname=origin.host.rstrip(".") if origin.tls else None,
+    )
+
+
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """Returns what certificates are checked with. Made at first use: it reads the system's store."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
