@@ -405,8 +405,8 @@ def test_the_relay_hands_on_and_keeps_an_answer_byte_for_byte(server, recorder: 
     asked = json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
     with recorder.relay(server.url) as url:
-        request = urllib.request.Request(url + CHAT, asked, headers)
-        with urllib.request.urlopen(request) as answer:
+        request = Request(url + CHAT, asked, headers)
+        with urlopen(request) as answer:
             read = answer.read()
     [exchange] = recorder.exchanges
     assert (bytes(exchange.body), exchange.whole, exchange.asked) == (read, True, asked)
