@@ -39,6 +39,8 @@ base_url = "TWO"
 models."sim/echo" = {}
 """
 
+PROVIDERS = ("one", "two")
+
 Said = tuple[str, str]
 """Role and text of a message."""
 
@@ -117,13 +119,13 @@ class Sessions(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.revive()
 
-    @rule(target=ids, store=st.booleans(), stream=st.booleans())
-    def create(self, store: bool, stream: bool) -> Any:
-        return self._create(None, store=store, stream=stream)
+    @rule(target=ids, store=st.booleans(), stream=st.booleans(), at=st.integers(0, 1))
+    def create(self, store: bool, stream: bool, at: int) -> Any:
+        return self._create(None, store=store, stream=stream, at=at)
 
-    @rule(target=ids, previous=ids, store=st.booleans(), stream=st.booleans())
-    def chain(self, previous: str, store: bool, stream: bool) -> Any:
-        return self._create(previous, store=store, stream=stream)
+    @rule(target=ids, previous=ids, store=st.booleans(), stream=st.booleans(), at=st.integers(0, 1))
+    def chain(self, previous: str, store: bool, stream: bool, at: int) -> Any:
+        return self._create(previous, store=store, stream=stream, at=at)
 
     @rule(id=ids)
     def delete(self, id: str) -> None:
@@ -160,9 +162,10 @@ class Sessions(RuleBasedStateMachine):
             self.world.start(self.down)
             self.down = None
 
-    def _create(self, previous: str | None, *, store: bool, stream: bool) -> Any:
+    def _create(self, previous: str | None, *, store: bool, stream: bool, at: int) -> Any:
         text = f"turn {next(_numbers)}"
-        body = {"model": ECHO, "input": text, "store": store, "stream": stream}
+        model = f"{ECHO}:{PROVIDERS[at]}"
+        body = {"model": model, "input": text, "store": store, "stream": stream}
         if previous is not None:
             body["previous_response_id"] = previous
         answer = ask(self.world.serving, "POST", "/v1/responses", body)
@@ -171,13 +174,19 @@ class Sessions(RuleBasedStateMachine):
             assert (answer.status, answer.error["code"]) == (400, "previous_response_not_found")
             assert missing in answer.error["message"]
             return multiple()
+        if at == self.down and not stream:
+            assert (answer.status, answer.error["code"]) == (502, "upstream_failed")
+            return multiple()
         assert answer.status == 200, answer.body
         response = last_event(answer)["response"] if stream else answer.json
-        assert response["status"] == "completed", response
-        assert self.world.asked(text) == [*before, ("user", text)]
-        answered = response["output"][-1]["content"][0]["text"]
+        said: tuple[Said, ...] = (("user", text),)
+        if at == self.down:
+            assert (response["status"], response["output"]) == ("failed", [])
+        else:
+            assert response["status"] == "completed", response
+            assert self.world.asked(text) == [*before, *said]
+            said += (("assistant", response["output"][-1]["content"][0]["text"]),)
         if store:
-            said = (("user", text), ("assistant", answered))
             self.kept[response["id"]] = Kept(previous, said, response)
         return response["id"]
 
@@ -204,7 +213,7 @@ def test_what_responses_remember_agrees_with_a_plain_model(world: World) -> None
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=8,
+            max_examples=10,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,
