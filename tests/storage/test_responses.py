@@ -270,7 +270,8 @@ def test_several_may_sweep_at_the_same_time(url):
 def test_of_items_with_one_id_the_newest_is_found(url):
     async def body(port, account, _):
         old, new, lone = item("old", id="msg_1"), item("new", id="msg_1"), item("lone")
-        first, second = response_of(account, id="resp_1"), response_of(account, id="resp_2")
+        second = response_of(account, id="resp_1")
+        first = response_of(account, id="resp_2", created_at=second.created_at - HOUR)
         await port.save(second, [new], [])
         await port.save(first, [lone], [old])
         both = await port.items(["msg_1", lone.id, "msg_1", "msg_none", "a\x00b"], account)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,7 +84,10 @@ _alive_items = (
         _i.id,
         _i.body,
         func.row_number()
-        .over(partition_by=_i.id, order_by=(_i.response_id.desc(), _i.side.desc(), _i.position))
+        .over(
+            partition_by=_i.id,
+            order_by=(_r.created_at.desc(), _r.id.desc(), _i.side.desc(), _i.position.desc()),
+        )
         .label("age"),
     )
     .join(responses, _r.id == _i.response_id)
@@ -135,6 +138,7 @@ class SQLResponses:
     database: Database
     commits: GroupCommit
     max_chain_bytes: int = 1 << 27
+    now: Callable[[], datetime.datetime] = ids.now
 
     async def save(
         self,
@@ -214,7 +218,7 @@ class SQLResponses:
     async def delete(self, id: str, account_id: str) -> bool:
         if not id.isprintable():
             return False
-        asked = {"id": id, "account_id": account_id, "now": ids.now()}
+        asked = {"id": id, "account_id": account_id, "now": self.now()}
         async with self.database.writing() as connection:
             done = await connection.execute(delete(responses).where(_own), asked)
         return done.rowcount == 1
@@ -230,7 +234,7 @@ class SQLResponses:
         if not asked.get("id", "").isprintable():
             return ()
         async with self.database.reading() as connection:
-            return (await connection.execute(statement, {**asked, "now": ids.now()})).all()
+            return (await connection.execute(statement, {**asked, "now": self.now()})).all()
 
 
 def _rows(
