@@ -257,7 +257,8 @@ class UpstreamError(TrunklineError):
     logged. ``public`` is what a caller may read: our words or, for a caller's own mistake
     (``status`` 400 to 499, not ``retryable``), the provider's sentence. ``timed_out`` tells a
     deadline from another failure, ``limit`` such a mistake that another provider may not see as one,
-    ``by_model`` what the model did wrong, which a prompt can bring about at any provider.
+    ``by_model`` what the model did wrong, which a prompt can bring about at any provider, ``empty``
+    that it said nothing, which may be the prompt's doing or the provider's.
     """
 
     def __init__(
@@ -273,6 +274,7 @@ class UpstreamError(TrunklineError):
         retry_after_s: float | None = None,
         limit: bool = False,
         by_model: bool = False,
+        empty: bool = False,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
@@ -284,6 +286,7 @@ class UpstreamError(TrunklineError):
         self.retry_after_s = retry_after_s
         self.limit = limit
         self.by_model = by_model
+        self.empty = empty
 
     @property
     def outcome(self) -> str:

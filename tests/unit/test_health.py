@@ -219,6 +219,32 @@ def test_retry_after_is_waited_for_from_the_first_failure_on():
     assert bench.health.admit(A) is not None
 
 
+@pytest.mark.parametrize("asked_s", [601.0, 86_400.0])
+def test_an_absurd_retry_after_is_not_believed_for_longer_than_ten_minutes(asked_s):
+    bench = Bench()
+    bench.fails(1, retry_after_s=asked_s)
+    assert bench.cooling_s() == 600.0
+    pinned = bench.health.insist(A)
+    pinned.failed(retry_after_s=asked_s)
+    assert bench.cooling_s() == 600.0
+
+
+def test_what_may_be_due_to_one_request_counts_once_until_a_good_reply():
+    bench = Bench()
+    for _ in range(5):
+        bench.admitted().failed(about=1)
+    assert bench.health.of(A).failures == 1
+    bench.admitted().ended(None)
+    bench.admitted().failed(about=1)
+    assert bench.health.of(A).failures == 1
+    for about in (2, 3):
+        bench.admitted().failed(about=about)
+    assert (bench.health.of(A).failures, bench.cooling_s()) == (3, 2.0)
+    bench.clock.now += 2.0
+    bench.admitted().failed(about=3)  # the trial tells nothing new, so that the next may try
+    assert bench.health.admit(A) is not None
+
+
 def test_a_short_retry_after_does_not_shorten_a_cool_down():
     bench = Bench()
     bench.fails(2)

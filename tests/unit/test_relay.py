@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -296,12 +297,13 @@ class Desk:
             on_failover=lambda provider: self.told.append(("failover", provider)),
         )
 
-    def ask(self, *, suffix=None, tokens=None):
+    def ask(self, *, suffix=None, tokens=None, messages=b"[]"):
         """Reads an answer to its end, and tells the relay how it went, as the edge does."""
 
         async def run():
             named = msgspec.structs.replace(plan(*self.providers), suffix=suffix)
-            async with self.relay.open(named, CALL) as answer:
+            asked = dataclasses.replace(CALL, body={"messages": msgspec.Raw(messages)})
+            async with self.relay.open(named, asked) as answer:
                 try:
                     chunks = [chunk async for read in answer.reply.chunks for chunk in read]
                 except UpstreamError as error:
@@ -356,6 +358,34 @@ def test_what_is_about_the_request_does_not_count(error):
             desk.ask()
     assert desk.failures("a") == 0
     assert len(desk.providers["a"].calls) == 5
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_empty_answers_to_one_prompt_count_once_and_to_several_prompts_each(late):
+    empty = UpstreamError("answered without content", retryable=True, empty=True)
+    scripted = Scripted(b"1", breaks=empty) if late else Scripted(fails=empty)
+    desk = Desk(a=scripted)
+    for _ in range(5):
+        with pytest.raises((APIError, UpstreamError)):
+            desk.ask(messages=b'["one"]')
+    assert desk.failures("a") == 1
+    for messages in (b'["two"]', b'["three"]'):
+        with pytest.raises((APIError, UpstreamError)):
+            desk.ask(messages=messages)
+    with pytest.raises(ProvidersCoolingDown):
+        desk.ask(messages=b'["four"]')
+
+
+def test_however_long_a_provider_asks_to_wait_the_caller_is_told_that():
+    days = UpstreamError("x", retryable=True, status=429, retry_after_s=86_400.0)
+    desk = Desk(a=Scripted(fails=days))
+    with pytest.raises(UpstreamFailed) as caught:
+        desk.ask()
+    assert caught.value.retry_after_s == 86_400.0
+    with pytest.raises(ProvidersCoolingDown) as cooling:
+        desk.ask()
+    assert desk.condition("a").cooling_s == 600.0
+    assert cooling.value.status == 429
 
 
 def test_a_stream_that_breaks_off_counts():

@@ -43,7 +43,7 @@ def run_of(*, wants_usage: bool, price: Price | None = None) -> _Run:
     run = _Run(exchange, request, Plan("m", "m", None, ()), lenient=False)
     deployment = Deployment(model="m", provider="p", upstream_model="m", price=price)
     attempt = Attempt(provider="p", model="m", outcome="committed", ms=1)
-    run.committed(Answer(deployment, None, [attempt], None, 0.0))  # type: ignore[arg-type]
+    run.committed(Answer(deployment, None, [attempt], run.call(), None, 0.0))  # type: ignore[arg-type]
     return run
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import time
 from collections.abc import Callable, Iterator
@@ -86,7 +87,7 @@ class Gate:
         if limits.rate is not None and wait_s:
             raise RateLimited(
                 f"this key may begin {limits.rate.requests} requests in {limits.rate.seconds} s; "
-                f"try again in {wait_s:.3g} s",
+                f"try again in {math.ceil(wait_s)} s",
                 retry_after_s=wait_s,
             )
 

@@ -223,7 +223,7 @@ class ChatDecoder:
             if not self._committed:
                 rest = self._until_commit([*rest])
         if not self._committed:
-            raise UpstreamError("sent a stream without content", retryable=True)
+            raise UpstreamError("sent a stream without content", retryable=True, empty=True)
         return rest
 
     def _alone(self, payload: bytes) -> list[bytes]:

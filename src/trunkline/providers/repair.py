@@ -474,7 +474,9 @@ class _Choice:
             return given if given in _CUT_OFF else "tool_calls"
         reason = given if given in _FINISH_REASONS else "stop"
         if reason == "stop" and self._sole and not self.answered:
-            raise _broken("answered without content and without a call")
+            raise UpstreamError(
+                "answered without content and without a call", retryable=True, empty=True
+            )
         return reason
 
     # ------------------------------------------------------------------ calls left in the text

@@ -16,6 +16,9 @@ from trunkline.routing.deployment import LOCAL, Deployment
 
 _FAILURES = 3  # since the last good reply, until a deployment cools down
 _FIRST_S, _LONGEST_S = 2.0, 120.0  # cool-downs double from the one to the other
+_LONGEST_WAIT_S = (
+    600.0  # that an upstream may ask for: a slip of its unit must not close it for days
+)
 _JITTER = 0.25  # the share by which a cool-down is prolonged at most, so that workers return apart
 _TRIAL_S = 1.0  # what others are told to wait while one request tries it
 _LONGEST_TRIAL_S = 10.0  # a long whole answer must not keep everybody else out
@@ -166,6 +169,7 @@ class Admission:
         known, now = self._known, self._health.clock()
         if not self._outdated:
             known.failures = 0
+            known.about.clear()
         known.condition = None
         if tokens is None or tokens < _MIN_TOKENS:
             return
@@ -175,16 +179,24 @@ class Admission:
         if seconds > 0 and held_up_s <= max(0.5 * seconds, 0.05):
             known.tokens_per_s.add(tokens / seconds, now)
 
-    def failed(self, *, retry_after_s: float | None = None) -> None:
-        """It failed, before it spoke or while it did; several such failures cool it down."""
+    def failed(self, *, retry_after_s: float | None = None, about: int | None = None) -> None:
+        """It failed, before it spoke or while it did; several such failures cool it down.
+
+        What may be due to the request, which ``about`` tells apart from others, counts once.
+        """
         known = self._known
         if self._deployment.provider == LOCAL:
             return
-        wait_s = retry_after_s or 0.0
+        wait_s = min(retry_after_s or 0.0, _LONGEST_WAIT_S)
         if known.until is not None and (self._outdated or not self._trial):
             # It began before the cool-down did, or was pinned: only a longer wait is news.
             known.until = max(known.until, self._health.clock() + wait_s)
             return
+        if about is not None:
+            if about in known.about:
+                self.left()
+                return
+            known.about.add(about)
         known.failures += 1
         known.condition = None
         self._health._cool(self._deployment, known, wait_s)
@@ -204,11 +216,13 @@ class Admission:
 class _Known:
     """``until`` is when the cool-down ends, None if there is none; ``cooled_at``, when the last one began.
 
-    ``trial`` is the request that tries after it. ``condition`` is what was last said of all this, None
+    ``trial`` is the request that tries after it. ``about`` are the requests that failures were due to,
+    perhaps. ``condition`` is what was last said of all this, None
     if something has changed.
     """
 
     __slots__ = (
+        "about",
         "condition",
         "cooled_at",
         "failures",
@@ -222,6 +236,7 @@ class _Known:
         self.tokens_per_s = Average(half_life_s)
         self.first_token_s = Average(half_life_s)
         self.failures = 0
+        self.about: set[int] = set()
         self.until: float | None = None
         self.cooled_at = -math.inf
         self.trial: Admission | None = None

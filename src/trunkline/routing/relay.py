@@ -43,6 +43,7 @@ class Answer:
     deployment: Deployment
     reply: Reply
     attempts: Sequence[Attempt]
+    _call: Call
     _admission: Admission
     _due: float
 
@@ -56,7 +57,7 @@ class Answer:
     def broke_off(self, error: Exception) -> None:
         """Tells that the reply ended with an error."""
         if isinstance(error, UpstreamError) and _counts(error, self._admission, self._due):
-            self._admission.failed(retry_after_s=error.retry_after_s)
+            _tell(self._admission, error, self._call)
 
 
 class Relay:
@@ -143,7 +144,8 @@ class Relay:
                 committed = _attempt(
                     deployment, "committed", _ms_since(admission.started_at, clock)
                 )
-                return Answer(deployment, reply, [*_attempts(tried), committed], admission, due)
+                attempts = [*_attempts(tried), committed]
+                return Answer(deployment, reply, attempts, call, admission, due)
             finally:
                 admission.left()
         if failure is None:
@@ -176,7 +178,7 @@ class Relay:
         log.warning("attempt_failed", request_id=call.request_id, **failure.fields())
         self._on_attempt(failure.deployment.provider, failure.kind)
         if isinstance(failure.error, UpstreamError) and _counts(failure.error, admission, due):
-            admission.failed(retry_after_s=failure.error.retry_after_s)
+            _tell(admission, failure.error, call)
 
     def _all_failed(self, tried: Sequence[_Failure | Attempt], *, out_of_time: bool) -> APIError:
         failures = [each for each in tried if isinstance(each, _Failure)]
@@ -193,6 +195,12 @@ class Relay:
         error = kind(f"{what}: {each}", retry_after_s=min(waits, default=None))
         error.attempts = _attempts(tried)
         return error
+
+
+def _tell(admission: Admission, error: UpstreamError, call: Call) -> None:
+    """Tells of a failure of the deployment, of an empty answer once for each prompt."""
+    about = hash(bytes(call.body.get("messages", b""))) if error.empty else None
+    admission.failed(retry_after_s=error.retry_after_s, about=about)
 
 
 def _counts(error: UpstreamError, admission: Admission, due: float) -> bool:
