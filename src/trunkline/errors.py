@@ -258,7 +258,8 @@ class UpstreamError(TrunklineError):
     (``status`` 400 to 499, not ``retryable``), the provider's sentence. ``timed_out`` tells a
     deadline from another failure, ``limit`` such a mistake that another provider may not see as one,
     ``by_model`` what the model did wrong, which a prompt can bring about at any provider, ``empty``
-    that it said nothing, which may be the prompt's doing or the provider's.
+    that it said nothing, which may be the prompt's doing or the provider's. ``used`` is the usage that
+    the upstream reported all the same: it will bill it.
     """
 
     def __init__(
@@ -287,6 +288,7 @@ class UpstreamError(TrunklineError):
         self.limit = limit
         self.by_model = by_model
         self.empty = empty
+        self.used: Any = None  # the wire's, for the receipt
 
     @property
     def outcome(self) -> str:

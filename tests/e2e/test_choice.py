@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import msgspec
 import pytest
 
-from tests.e2e.client import Answer, ask, chat, question, receipt, run, until
+from tests.e2e.client import Answer, ask, chat, question, receipt, run, streaming, until
 from tests.serving import Serving, running
 from tests.simulator import Script, Simulator
 from trunkline.routing import replay
@@ -28,11 +28,13 @@ base_url = "URL-A"
 models."sim/echo" = { input = 0.1, output = 0.9 }
 models."sim/talk" = { id = "sim/echo" }
 models."sim/twin" = { id = "sim/echo" }
+models."openai/gpt-oss-20b" = { input = 0.1, output = 0.9 }
 [providers.b]
 base_url = "URL-B"
 models."sim/echo" = { input = 0.3, output = 0.2 }
 models."sim/talk" = { id = "sim/echo" }
 models."sim/twin" = { id = "sim/echo" }
+models."openai/gpt-oss-20b" = { input = 0.3, output = 0.2 }
 """
 
 
@@ -198,3 +200,28 @@ def test_attempts_failovers_and_cool_downs_are_counted(
     assert 'trunkline_attempts_total{outcome="committed",provider="b"}' in figures
     assert 'trunkline_failovers_total{provider="a"} 1.0' in figures
     assert 'trunkline_cooldowns_total{provider="a"} 1.0' in figures
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_failed_attempt_used_is_on_the_receipt_and_not_in_the_cost_of_the_answer(
+    router: Serving, two: tuple[Simulator, Simulator], stream: bool
+) -> None:
+    two[0].play(Script(text="", reasoning="" if stream else "Hm."))
+    body = question("one two", model="openai/gpt-oss-20b:preferred")
+    if stream:
+        with streaming(router, body) as answered:
+            assert answered.chunks()
+            identifier = answered.headers["x-request-id"]
+    else:
+        identifier = chat(router, body).headers["x-request-id"]
+
+    found = receipt(router, identifier)
+    failed, committed = found["attempts"]
+    billed = failed["billed"]
+    out = billed["completion_tokens"]
+    assert billed["prompt_tokens"] == 2
+    assert billed["cost_usd"] == f"{(2 * 100 + out * 900) / 1e9:.7f}"
+    assert committed["billed"] is None
+    assert (found["usage"]["prompt_tokens"], found["provider"]) == (2, "b")
+    told = run("explain", identifier, home=router.home).stdout
+    assert f"billed       2 in (0 cached), {out} out, {billed['cost_usd']} USD" in told

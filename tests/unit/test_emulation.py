@@ -16,6 +16,7 @@ from trunkline.providers.base import Call, Reply
 from trunkline.providers.emulation import Emulating
 from trunkline.providers.one_call import first_calls
 from trunkline.providers.parameters import support_of
+from trunkline.wire.chat import Usage
 
 USER = {"role": "user", "content": "hi"}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -128,6 +129,27 @@ def test_if_the_second_answer_is_no_better_the_attempt_has_failed_through_no_fau
     assert caught.value.retryable
     assert caught.value.by_model
     assert len(scripted.bodies) == 2
+
+
+def used(*answers: dict[str, Any] | Exception, **fields: Any) -> Any:
+    """Returns what the failed attempt used as prompt and completion, None if that is not known."""
+    with pytest.raises(UpstreamError) as caught:
+        ask(Scripted(*answers), Quirks(unsupported=("n",)), UNABLE, **fields)
+    found = caught.value.used
+    return found and (found.prompt_tokens, found.completion_tokens)
+
+
+def test_what_the_requests_of_a_failed_attempt_used_together_is_told():
+    def down() -> UpstreamError:
+        return UpstreamError("down", retryable=True, status=500)
+
+    empty = UpstreamError("answered without content", retryable=True)
+    empty.used = msgspec.convert(USAGE, Usage)
+    assert used(said("no"), said("no"), response_format=FORMAT) == (6, 4)
+    assert used(said("no"), down(), response_format=FORMAT) == (3, 2)
+    assert used(said("no"), empty, response_format=FORMAT) == (6, 4)
+    assert used(said("x"), down(), n=2) == (3, 2)
+    assert used(down(), response_format=FORMAT) is None
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter"])

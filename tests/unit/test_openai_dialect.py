@@ -237,6 +237,41 @@ def test_a_stream_with_a_finish_reason_needs_no_done():
 
 
 @pytest.mark.parametrize(
+    ("payloads", "used"),
+    [
+        ([USAGE, b"[DONE]"], 2),
+        ([USAGE], 2),
+        ([delta(role="assistant"), b"oops", USAGE], 2),
+        ([b'{"usage":7}', b"[DONE]"], None),
+        ([b'{"usage":{},"x":' + DEEP + b"}", b"[DONE]"], None),
+    ],
+)
+def test_what_a_stream_without_content_used_is_told(payloads, used):
+    decoder = OpenAIChat().decoder(ANY)
+    decoder.decode(payloads)
+    with pytest.raises(UpstreamError) as caught:
+        decoder.flush()
+    assert (caught.value.used and caught.value.used.completion_tokens) == used
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"choices": [], "usage": {"total_tokens": 5}},
+        {
+            "choices": [{"message": {"content": ""}, "finish_reason": "stop"}],
+            "usage": {"total_tokens": 5},
+        },
+    ],
+)
+def test_what_an_answer_without_content_used_is_told(document):
+    call = dataclasses.replace(ANY, model="gpt-oss-20b")
+    with pytest.raises(UpstreamError) as caught:
+        OpenAIChat().reply(call, msgspec.json.encode(document))
+    assert caught.value.used.total_tokens == 5
+
+
+@pytest.mark.parametrize(
     ("payloads", "message"),
     [
         ([], "broke off"),

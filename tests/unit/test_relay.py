@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from trunkline.accounts import Price
 from trunkline.errors import (
     APIError,
     EngineOverloaded,
@@ -22,7 +23,8 @@ from trunkline.errors import (
 from trunkline.providers.base import Call, Reply
 from trunkline.routing import NOT_ASKED, Deployment, DeploymentHealth, Plan, Relay
 from trunkline.routing.relay import GIVEN_UP
-from trunkline.store import Attempt
+from trunkline.store import Attempt, Billed
+from trunkline.wire.chat import Usage
 
 CALL = Call(model="asked", body={}, stream=True, request_id="req_1")
 DOWN = UpstreamError(
@@ -107,6 +109,27 @@ def test_nothing_is_retried_once_a_provider_has_committed():
     assert caught.value is DOWN
     assert second.calls == []
     assert first.left == 1
+
+
+def test_what_a_failed_attempt_used_is_billed_at_its_deployments_price():
+    failure = UpstreamError("answered without content", retryable=True)
+    failure.used = Usage(prompt_tokens=3, completion_tokens=2, total_tokens=5)
+    priced = msgspec.structs.replace(
+        plan("a").deployments[0], price=Price(input=1_000_000, output=2_000_000)
+    )
+    for deployment, nano in ((priced, 7), (plan("a").deployments[0], None)):
+
+        async def run(deployment=deployment):
+            relay = Relay(providers={"a": Scripted(fails=failure)})
+            async with relay.open(Plan("m", "m", None, (deployment,)), CALL):
+                raise AssertionError("it cannot commit")
+
+        with pytest.raises(UpstreamFailed) as caught:
+            asyncio.run(run())
+        (attempt,) = caught.value.attempts
+        assert attempt.billed == Billed(
+            prompt_tokens=3, cached_tokens=0, completion_tokens=2, cost_nano_usd=nano
+        )
 
 
 def test_if_all_fail_every_attempt_is_listed_in_our_words():

@@ -11,7 +11,7 @@ from trunkline.accounts import usd
 from trunkline.api.exchange import exchange_of
 from trunkline.api.send import send_json
 from trunkline.errors import NotFound
-from trunkline.store import Candidate, Decision, Request, Requests
+from trunkline.store import Attempt, Candidate, Decision, Request, Requests
 
 
 class ReceiptUsage(msgspec.Struct, kw_only=True):
@@ -23,11 +23,21 @@ class ReceiptUsage(msgspec.Struct, kw_only=True):
     reasoning_tokens: int
 
 
+class ReceiptBilled(msgspec.Struct, kw_only=True):
+    """What an attempt used that failed all the same: its provider will bill it."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    cost_usd: str | None
+
+
 class ReceiptAttempt(msgspec.Struct, kw_only=True):
     """One try at one provider; ``outcome`` is ``committed`` or what happened.
 
     ``repairs`` names what was put right in the reply, ``emulations`` what was done in another way
-    than asked, ``ignored`` the parameters that were left out.
+    than asked, ``ignored`` the parameters that were left out. ``billed`` is what a failed one used, as far
+    as that is known; it is no part of the receipt's ``usage`` and ``cost_usd``.
     """
 
     provider: str
@@ -38,6 +48,7 @@ class ReceiptAttempt(msgspec.Struct, kw_only=True):
     repairs: list[str]
     emulations: list[str]
     ignored: list[str]
+    billed: ReceiptBilled | None
 
 
 class ReceiptCandidate(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -130,9 +141,7 @@ def _receipt(request: Request) -> Receipt:
         model=request.model,
         provider=request.provider,
         answered_model=request.answered_model,
-        attempts=[
-            msgspec.convert(a, ReceiptAttempt, from_attributes=True) for a in request.attempts
-        ],
+        attempts=[_attempt(attempt) for attempt in request.attempts],
         decision=None if request.decision is None else _decision(request.decision),
         stream=request.stream,
         status=request.status,
@@ -142,6 +151,28 @@ def _receipt(request: Request) -> Receipt:
         estimated=request.estimated,
         first_token_ms=request.first_token_ms,
         duration_ms=request.duration_ms,
+    )
+
+
+def _attempt(attempt: Attempt) -> ReceiptAttempt:
+    billed = None
+    if (used := attempt.billed) is not None:
+        billed = ReceiptBilled(
+            prompt_tokens=used.prompt_tokens,
+            cached_tokens=used.cached_tokens,
+            completion_tokens=used.completion_tokens,
+            cost_usd=None if used.cost_nano_usd is None else usd(used.cost_nano_usd),
+        )
+    return ReceiptAttempt(
+        provider=attempt.provider,
+        model=attempt.model,
+        outcome=attempt.outcome,
+        status=attempt.status,
+        ms=attempt.ms,
+        repairs=list(attempt.repairs),
+        emulations=list(attempt.emulations),
+        ignored=list(attempt.ignored),
+        billed=billed,
     )
 
 

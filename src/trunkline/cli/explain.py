@@ -12,7 +12,7 @@ from trunkline.cli.config import ConfigOption, JSONOption
 from trunkline.cli.database import open_configured
 from trunkline.cli.output import print_json
 from trunkline.errors import TrunklineError
-from trunkline.store import Candidate, Decision, Request
+from trunkline.store import Attempt, Billed, Candidate, Decision, Request
 
 
 def explain(
@@ -34,7 +34,8 @@ def explain(
     request = asyncio.run(run())
     if request is None:
         raise TrunklineError(
-            f"no receipt of '{request_id}'; it is what the header x-request-id said, req_…"
+            f"no receipt of '{request_id}'; it is what the header x-request-id said, req_…, and "
+            "what was turned away before a model was looked for has none"
         )
     if as_json:
         print_json(request)
@@ -50,15 +51,29 @@ def _lines(request: Request) -> Iterator[str]:
         for candidate in request.decision.candidates:
             yield f"{'candidate':<12} {candidate.provider}: {_candidate(candidate)}"
     for number, attempt in enumerate(request.attempts, 1):
-        status = f" with {attempt.status}" if attempt.status is not None else ""
-        label = f"attempt {number}"
-        yield f"{label:<12} {attempt.provider}, {attempt.model}: {attempt.outcome}{status} after {attempt.ms} ms"
+        yield f"{f'attempt {number}':<12} {_attempt(attempt)}"
+        if attempt.billed:
+            yield f"{'billed':<12} {_billed(attempt.billed)}"
         if attempt.repairs:
             yield f"{'repaired':<12} {', '.join(attempt.repairs)}"
         if attempt.emulations:
             yield f"{'emulated':<12} {', '.join(attempt.emulations)}"
         if attempt.ignored:
             yield f"{'left out':<12} {', '.join(attempt.ignored)}"
+
+
+def _attempt(attempt: Attempt) -> str:
+    said = attempt.status is None or f"status {attempt.status}" in attempt.outcome
+    status = "" if said else f" with status {attempt.status}"
+    return f"{attempt.provider}, {attempt.model}: {attempt.outcome}{status} after {attempt.ms} ms"
+
+
+def _billed(billed: Billed) -> str:
+    from trunkline.accounts import usd
+
+    cost = "" if billed.cost_nano_usd is None else f", {usd(billed.cost_nano_usd)} USD"
+    cached = f"({billed.cached_tokens} cached)"
+    return f"{billed.prompt_tokens} in {cached}, {billed.completion_tokens} out{cost}"
 
 
 def _choice(decision: Decision) -> str:
@@ -86,7 +101,8 @@ def _candidate(candidate: Candidate) -> str:
     if candidate.cooling_s is not None:
         facts.append(f"cooling down for {candidate.cooling_s:g} s")
     if candidate.failures:
-        facts.append(f"{candidate.failures} failures since its last good reply")
+        failures = "1 failure" if candidate.failures == 1 else f"{candidate.failures} failures"
+        facts.append(f"{failures} since its last good reply")
     if candidate.tokens_per_s is not None:
         slowed = ", less than half of before" if candidate.slowed else ""
         facts.append(f"{candidate.tokens_per_s:g} tokens/s{slowed}")
@@ -128,9 +144,14 @@ def _tokens(request: Request) -> str:
 def _cost(request: Request) -> str:
     from trunkline.accounts import usd
 
-    if request.cost_nano_usd is None:
-        return "not known: the model has no price"
-    return f"{usd(request.cost_nano_usd)} USD"
+    billed = [attempt.billed for attempt in request.attempts if attempt.billed]
+    wasted = sum(one.cost_nano_usd or 0 for one in billed)
+    also = f"; attempts that failed come to {usd(wasted)} USD" if wasted else ""
+    if request.cost_nano_usd is not None:
+        return f"{usd(request.cost_nano_usd)} USD{also}"
+    if request.provider is None:
+        return f"none: nobody answered{also}"
+    return f"not known: the model has no price{also}"
 
 
 def _time(request: Request) -> str:

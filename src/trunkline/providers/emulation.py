@@ -21,7 +21,7 @@ from trunkline.providers.base import Call, Provider, Reply
 from trunkline.providers.checking import Check, NotAsAsked, checks_of
 from trunkline.providers.one_call import first_calls
 from trunkline.providers.parameters import ONE_CALL, Support, features_of, support_of
-from trunkline.wire.chat import as_chunks
+from trunkline.wire.chat import as_chunks, peek_usage
 
 _MOST_CHOICES = 16
 _ASKED_AGAIN = "asked_again"
@@ -123,6 +123,14 @@ class _Asking:
         self._usages: list[dict[str, Any]] = []
 
     async def reply(self) -> Reply:
+        try:
+            return await self._reply()
+        except UpstreamError as error:
+            if self._usages:  # of the requests before it, or beside it
+                error.used = peek_usage(_encode({"usage": _sum(self._usages)}))
+            raise
+
+    async def _reply(self) -> Reply:
         first, *others = await self._all()
         choices = [
             {**choice, "index": index}
@@ -176,13 +184,23 @@ class _Asking:
             spent_s = time.perf_counter() - self._started
             call = dataclasses.replace(call, within_s=max(call.within_s - spent_s, 0.001))
         document: dict[str, Any]
+        try:
+            document = await self._one_document(call)
+        except UpstreamError as error:
+            if error.used is not None:
+                self._usages.append(msgspec.to_builtins(error.used))
+            raise
+        if isinstance(usage := document.get("usage"), dict):
+            self._usages.append(usage)
+        return document
+
+    async def _one_document(self, call: Call) -> dict[str, Any]:
+        document: dict[str, Any]
         async with self._provider.open(call) as reply:
             (document,) = [_decode(one) async for some in reply.chunks for one in some]
             self._repairs.update(reply.repairs)
             self._emulations.update(reply.emulations)
             self._ignored.update(reply.ignored)
-        if isinstance(usage := document.get("usage"), dict):
-            self._usages.append(usage)
         return document
 
     def _checked(self, document: dict[str, Any]) -> dict[str, Any]:

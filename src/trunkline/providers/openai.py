@@ -18,6 +18,7 @@ from trunkline.errors import CALLERS_MISTAKES, UpstreamError
 from trunkline.providers.base import Call, Outgoing, ReasoningFields, Whole
 from trunkline.providers.repair import StreamRepair, is_gpt_oss, recover, repair_reply
 from trunkline.providers.request import RequestForm
+from trunkline.wire.chat import peek_usage
 from trunkline.wire.sse import DONE
 
 _TRUE = Raw(b"true")
@@ -103,6 +104,13 @@ class OpenAIChat:
         return Outgoing("/chat/completions", _encode(body), self._headers, emulations, ignored)
 
     def reply(self, call: Call, body: bytes, /) -> Whole:
+        try:
+            return self._read(call, body)
+        except UpstreamError as error:
+            error.used = peek_usage(body)
+            raise
+
+    def _read(self, call: Call, body: bytes) -> Whole:
         try:
             completion = _decode_object(body)
             _raise_if_error(completion, secrets=self._secrets)
@@ -208,9 +216,18 @@ class ChatDecoder:
                 chunks.append(chunk)
             elif not self.done:
                 chunks += self._alone(payload)
+            elif self._failure is not None:
+                self._recent.append(payload)  # it may tell what was used
         return chunks if self._committed else self._until_commit(chunks)
 
     def flush(self) -> Sequence[bytes]:
+        try:
+            return self._rest()
+        except UpstreamError as error:
+            error.used = next(filter(None, map(peek_usage, reversed(self._recent))), None)
+            raise
+
+    def _rest(self) -> Sequence[bytes]:
         if self._failure is not None:
             raise self._failure
         finished = any(map(_FINISHED.search, self._recent))

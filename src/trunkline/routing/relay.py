@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from trunkline.accounts import Usage as BilledUsage
+from trunkline.accounts import cost
 from trunkline.errors import (
     CALLERS_MISTAKES,
     APIError,
@@ -23,7 +25,8 @@ from trunkline.providers.base import Call, Provider, Reply
 from trunkline.routing.catalog import Plan
 from trunkline.routing.deployment import Deployment
 from trunkline.routing.health import Admission, DeploymentHealth
-from trunkline.store import Attempt
+from trunkline.store import Attempt, Billed
+from trunkline.wire.chat import Usage
 
 log = get_logger()
 
@@ -253,11 +256,37 @@ class _Failure:
         return "refused" if self.refused else "timed_out" if self.timed_out else "failed"
 
     def attempt(self) -> Attempt:
-        return _attempt(self.deployment, self.outcome, self.ms, status=self.error.status)
+        attempt = _attempt(self.deployment, self.outcome, self.ms, status=self.error.status)
+        used = self.error.used if isinstance(self.error, UpstreamError) else None
+        if used is None:
+            return attempt
+        return msgspec.structs.replace(attempt, billed=_billed(used, self.deployment))
 
     def fields(self) -> dict[str, object]:
         """What the log says of it."""
-        return {**msgspec.structs.asdict(self.attempt()), "code": self.error.code}
+        facts = msgspec.structs.asdict(self.attempt())
+        billed = facts.pop("billed")
+        return {
+            **facts,
+            **(msgspec.structs.asdict(billed) if billed else {}),
+            "code": self.error.code,
+        }
+
+
+def _billed(used: Usage, deployment: Deployment) -> Billed:
+    """Returns what a failed attempt used, at the deployment's price."""
+    counts = BilledUsage(
+        prompt_tokens=used.prompt_tokens,
+        completion_tokens=used.completion_tokens,
+        cached_tokens=used.cached_tokens,
+    )
+    price = deployment.price
+    return Billed(
+        prompt_tokens=counts.prompt_tokens,
+        cached_tokens=counts.cached_tokens,
+        completion_tokens=counts.completion_tokens,
+        cost_nano_usd=None if price is None else cost(counts, price),
+    )
 
 
 def _told_caller(tried: Sequence[_Failure | Attempt], failure: _Failure) -> APIError:

@@ -9,6 +9,7 @@ from trunkline.store.ports import Store as Store
 from trunkline.store.records import NO_LIMITS as NO_LIMITS
 from trunkline.store.records import Account as Account
 from trunkline.store.records import Attempt as Attempt
+from trunkline.store.records import Billed as Billed
 from trunkline.store.records import Candidate as Candidate
 from trunkline.store.records import Decision as Decision
 from trunkline.store.records import ItemPage as ItemPage

@@ -68,12 +68,23 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = NO_LIMITS
 
 
+class Billed(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt used that failed all the same; ``cost_nano_usd`` as in a `Request`."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    cost_nano_usd: int | None
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at one deployment: ``outcome`` is a word such as ``committed``, ``failed`` or ``timed_out``.
 
     ``model`` is the provider's own id; ``status`` its HTTP status, if it came to one; ``ms`` how
     long the attempt took to commit or to fail; ``repairs`` names what was put right in its reply,
     ``emulations`` what was done in another way than asked, ``ignored`` parameters that were left out.
+    ``billed`` is what a failed one used, as far as its provider said so; it is not part of the request's
+    own usage and cost.
     """
 
     provider: str
@@ -84,6 +95,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     repairs: tuple[str, ...] = ()
     emulations: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    billed: Billed | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

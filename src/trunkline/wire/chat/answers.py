@@ -204,7 +204,7 @@ def peek_report(document: bytes) -> Report | None:
         return None
     try:
         report = _decode_report(document)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if report.usage is None and report.x_groq is not None:
         report.usage, report.apart = report.x_groq.usage, True
