@@ -9,6 +9,8 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
+from trunkline.ids import now
+
 Format = Literal["json", "text"]
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -18,22 +20,9 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 def configure(*, level: Level = "info", format: Format = "json") -> None:
     """Sets up logging for this process; what libraries log goes the same way."""
     threshold = getattr(logging, level.upper())
-    renderer: Any = (
-        _render_json
-        if format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    shared: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    written = [_as_json] if format == "json" else _as_text()
     structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=written,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),  # one write a line
         cache_logger_on_first_use=True,
@@ -41,12 +30,7 @@ def configure(*, level: Level = "info", format: Format = "json") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *written],
         )
     )
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
@@ -57,5 +41,19 @@ def get_logger() -> Any:
     return structlog.get_logger()
 
 
-def _render_json(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
+def _as_json(_logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+    """Makes an event a line in one step: every request writes one."""
+    event["level"] = method
+    event["timestamp"] = now()
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(_logger, method, event)
     return _encode(event).decode()
+
+
+def _as_text() -> list[Any]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+    ]
