@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from trunkline.api.chat import ChatCompletions
 from trunkline.api.embeddings import Embeddings
@@ -40,9 +42,9 @@ class Endpoints:
     openapi: OpenAPI
 
 
-def routes(endpoints: Endpoints) -> Router:
-    """Returns the router. Paths that it does not know are answered in OpenAI's envelope by the edge."""
-    return Router(
+def routes(endpoints: Endpoints) -> Routes:
+    """Returns the routes. Paths that they do not know are answered in OpenAI's envelope by the edge."""
+    return Routes(
         [
             Route("/v1/chat/completions", endpoints.chat, methods=["POST"]),
             Route("/v1/responses", endpoints.responses, methods=["POST"]),
@@ -59,6 +61,27 @@ def routes(endpoints: Endpoints) -> Router:
             Route(f"{_PROVIDER}/responses", endpoints.provider_responses, methods=["POST"]),
             Route(f"{_PROVIDER}/embeddings", endpoints.provider_embeddings, methods=["POST"]),
             Route(f"{_PROVIDER}/models", endpoints.provider_models, methods=["GET"]),
-        ],
-        redirect_slashes=False,
+        ]
     )
+
+
+class Routes:
+    """Finds a path that holds no parameter at once; for the others a router tries one after the other."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = routes
+        self._router = Router(routes, redirect_slashes=False)
+        self._exact: dict[tuple[str | None, str], Route] = {
+            (method, route.path): route
+            for route in routes
+            if not route.param_convertors
+            for method in route.methods or ()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._exact.get((scope.get("method"), scope["path"]))
+        if route is None:
+            await self._router(scope, receive, send)
+            return
+        scope["route"] = route
+        await route.app(scope, receive, send)
