@@ -33,7 +33,7 @@ async def served(app: ASGIApp, *, unread_timeout_s: float = PATIENCE_S) -> Async
         on_started=lambda: None,
     )
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.serve(sockets=[listener]))
+        tasks.create_task(server.serve(listener))
         try:
             yield listener.getsockname()[1]
         finally:
@@ -129,3 +129,116 @@ def test_a_large_body_is_not_counted_as_a_head():
             return answer
 
     assert asyncio.run(main()).count(b"HTTP/1.1 200") == 2
+
+
+async def answer_to(app: ASGIApp, *pieces: bytes) -> bytes:
+    """Sends the pieces, each once the one before was read, and returns what comes back to the end."""
+    async with served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+
+CLOSE = b"Connection: close\r\n\r\n"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with what was asked, as a stream without a length."""
+    body = await read_body(scope, receive, limit=10_000_000, timeout_s=PATIENCE_S)
+    asked = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} ".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
+    for piece in (asked, body):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+def test_requests_that_come_at_once_are_answered_in_turn():
+    first = b"POST /%61?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\none"
+    second = b"POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n" + CLOSE + b"two"
+    answer = asyncio.run(answer_to(echo, first + second))
+    one, two = answer.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert one.endswith(b"c\r\nPOST /a x=1 \r\n3\r\none\r\n0\r\n\r\n")
+    assert two.endswith(b"9\r\nPOST /b  \r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert (b"connection: close" in one, b"connection: close" in two) == (False, True)
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 3_000_000])
+def test_a_body_arrives_whole_however_it_is_cut(size):
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n" % size + CLOSE
+    body = bytes(size)
+    cuts = [0, size // 3, size // 2, size]
+    pieces = [body[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    answer = asyncio.run(answer_to(echo, head, *pieces))
+    assert answer.endswith(b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (size, body))
+
+
+def test_a_client_that_waits_to_send_its_body_is_told_to():
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n" + CLOSE
+
+    async def main():
+        async with served(echo) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head)
+            async with asyncio.timeout(PATIENCE_S):
+                interim = await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"ok")
+                answer = await reader.read()
+            writer.close()
+            return interim, answer
+
+    interim, answer = asyncio.run(main())
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_to_http_1_0_a_stream_has_no_chunks_and_ends_with_the_connection():
+    answer = asyncio.run(answer_to(echo, b"GET / HTTP/1.0\r\n\r\n"))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head
+    assert body == b"GET /  "
+
+
+def test_head_is_answered_without_a_body():
+    answer = asyncio.run(answer_to(hello, b"HEAD / HTTP/1.1\r\nHost: h\r\n" + CLOSE))
+    assert b"content-length: 2\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \x00\r\n\r\n"]
+)
+def test_what_is_not_http_is_answered_400_in_the_envelope(garbage):
+    head, _, body = asyncio.run(answer_to(hello, garbage)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["message"] == "the request is not valid HTTP"
+
+
+def test_an_upgrade_that_is_asked_for_is_passed_over():
+    asked = GET + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    assert asyncio.run(answer_to(hello, asked)).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_an_answer_that_breaks_off_ends_the_connection_without_its_end():
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"some", "more_body": True})
+        raise LookupError
+
+    answer = asyncio.run(answer_to(broken, GET + b"\r\n"))
+    assert answer.endswith(b"\r\n4\r\nsome\r\n")
+
+
+def test_a_line_break_in_a_header_field_is_not_sent():
+    async def split(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"a", b"b\r\nc: d")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    assert asyncio.run(answer_to(split, GET + b"\r\n")) == b""

@@ -18,6 +18,9 @@ _SCOPE_KEY = "trunkline.exchange"
 HANGUPS = "trunkline.hangups"
 """Where the scope may have `Hangups`: a server that calls them spares a task that listens."""
 
+BODY = "trunkline.body"
+"""Where the scope has the request's whole body, if it came together with its head."""
+
 Hangups = set[Callable[[], None]]
 """What is called when the client hangs up."""
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from functools import partial
 
 from starlette.types import Receive, Scope
 
-from trunkline.api.exchange import Exchange
+from trunkline.api.exchange import BODY, Exchange
 from trunkline.errors import APIError, RequestTooLarge
 from trunkline.log import get_logger
 
@@ -35,6 +34,9 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: fl
     Raises RequestTooLarge beyond ``limit`` bytes, RequestTimeoutError after ``timeout_s``, and
     ClientGoneError.
     """
+    body: bytes | None = scope.get(BODY)
+    if body is not None and len(body) <= limit:
+        return body
     for name, value in scope["headers"]:
         if name == b"content-length" and _declares_more(value, limit):
             raise _too_large(limit)
@@ -84,23 +86,27 @@ async def until_hangup(receive: Receive, exchange: Exchange, work: Awaitable[Non
     if exchange.hangups is None:
         await _until_disconnect(receive, exchange, work)
         return
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    def hang_up() -> None:
+        nonlocal gone
+        if not gone and not exchange.answered:
+            gone = True
+            task.cancel()
+
+    exchange.hangups.add(hang_up)
     try:
-        async with asyncio.timeout(None) as limit:
-            hang_up = partial(_hang_up, exchange, limit)
-            exchange.hangups.add(hang_up)
-            try:
-                await work
-            finally:
-                exchange.hangups.discard(hang_up)
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise ClientGoneError from error
-
-
-def _hang_up(exchange: Exchange, limit: asyncio.Timeout) -> None:
-    if not exchange.answered:
-        limit.reschedule(0)  # a moment that is past: the work is cancelled as if its time were up
+        await work
+    except asyncio.CancelledError as error:
+        if gone and task.cancelling() == 1:  # else the server cancels it as well
+            raise ClientGoneError from error
+        raise
+    finally:
+        exchange.hangups.discard(hang_up)
+        if gone:
+            task.uncancel()
 
 
 async def _until_disconnect(receive: Receive, exchange: Exchange, work: Awaitable[None]) -> None:

@@ -69,7 +69,7 @@ async def _serve(setup: Setup, assignment: Assignment) -> None:
             )
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _until_end, server)
             with socket.socket(fileno=assignment.listener) as listener:
-                await server.serve(sockets=[listener])
+                await server.serve(listener)
 
 
 def _tell(line: bytes) -> None:

@@ -111,7 +111,7 @@ class _Run:
             )
             async with _watched(main):
                 with on_signals(server.stop):
-                    await server.serve(sockets=[self._listener])
+                    await server.serve(self._listener)
 
     async def with_workers(self, reload: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:

@@ -1,4 +1,4 @@
-"""One uvicorn server on a socket that is open already, with our signals and our draining."""
+"""The server on a socket that is open already: accepting, draining, signals."""
 
 from __future__ import annotations
 
@@ -6,30 +6,26 @@ import asyncio
 import contextlib
 import errno
 import gc
-import logging
 import signal
 import socket
 import sys
 from collections.abc import Callable, Generator, Iterable
+from email.utils import formatdate
 from functools import partial
-from typing import Any
 
-import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from trunkline.api.errors import envelope
-from trunkline.api.exchange import HANGUPS, Hangups
-from trunkline.errors import RequestTooLarge, StartError
-from trunkline.ids import new_id
+from trunkline.errors import StartError
+from trunkline.log import get_logger
+from trunkline.serving.connection import Clientele, Connection
 
 _BACKLOG = 2048
 _YOUNG_OBJECTS = 5000  # python's 700 are fewer than a handful of running requests have
-_KEEP_ALIVE_S = 75  # longer than clients keep idle connections, so that they close them, not we
-_MAX_HEAD_BYTES = 64 << 10
 _UNREAD_TIMEOUT_S = 30.0
-_LEAST_READ_BYTES = 16 << 10  # within that time; asyncio pauses writers at 64 KiB, down to 16
+_TICK_S = 0.1  # how exactly clients' times are kept
 _CANCELLED_S = 2.0  # for requests that are cut off to hang up and to leave their receipts
+
+log = get_logger()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -59,108 +55,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
     return f"cannot listen on {host}:{port}: {error.strerror}"
 
 
-class _Connection(HttpToolsProtocol):
-    """A connection that ends if the other end holds it up or fills it.
-
-    uvicorn only ends those that send nothing at all after an answer. Here a request's head must come
-    in time, however many bytes do, and within ``_MAX_HEAD_BYTES``, counted read by read; and an
-    answer that is held back for ``unread_timeout_s`` must be read on, or its client counts as gone.
-    """
-
-    def __init__(
-        self, *arguments: Any, head_timeout_s: float, unread_timeout_s: float, **named: Any
-    ) -> None:
-        super().__init__(*arguments, **named)
-        self._head_timeout_s = head_timeout_s
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._in_head = False
-        self._head_bytes = 0
-        self._unread_timeout_s = unread_timeout_s
-        self._unread_timer: asyncio.TimerHandle | None = None
-        self._hangups: Hangups = set()
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        super().connection_made(transport)
-        self._await_head(self._head_timeout_s)
-
-    def data_received(self, data: bytes) -> None:
-        before: RequestResponseCycle | None = self.cycle  # None until the first head is complete
-        begins_with_body = not self._in_head and before is not None and before.more_body
-        super().data_received(data)
-        if self._in_head and not begins_with_body:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
-                self._refuse_head()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope[HANGUPS] = self._hangups  # type: ignore[literal-required]  # ours
-        self._in_head = True
-        self._head_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._stop_waiting()
-        super().on_headers_complete()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._stop_waiting()
-        if self.cycle.response_complete:  # else a pipelined request has come and is being answered
-            self._await_head(_KEEP_ALIVE_S + self._head_timeout_s)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        self._stop_watching()
-        super().connection_lost(exc)
-        for hang_up in tuple(self._hangups):
-            hang_up()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._watch_reading()
-
-    def resume_writing(self) -> None:
-        self._stop_watching()
-        super().resume_writing()
-
-    def _await_head(self, timeout_s: float) -> None:
-        self._head_timer = self.loop.call_later(timeout_s, self.timeout_keep_alive_handler)
-
-    def _stop_waiting(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-
-    def _refuse_head(self) -> None:
-        """Answers 431 and hangs up; a client that goes on sending may not get to read it."""
-        body = envelope(
-            RequestTooLarge(f"the request's head is larger than {_MAX_HEAD_BYTES} bytes")
-        )
-        self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nx-request-id: %b\r\nconnection: close\r\n\r\n%b"
-            % (len(body), new_id("req").encode(), body)
-        )
-        self.transport.close()
-
-    def _watch_reading(self) -> None:
-        unread = self.transport.get_write_buffer_size()
-        self._unread_timer = self.loop.call_later(
-            self._unread_timeout_s, self._end_unless_read, unread
-        )
-
-    def _end_unless_read(self, before: int) -> None:
-        if before - self.transport.get_write_buffer_size() >= _LEAST_READ_BYTES:
-            self._watch_reading()
-        else:
-            self.transport.abort()  # closing would wait for the client to read the rest
-
-    def _stop_watching(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-
-
-class Server(uvicorn.Server):
+class Server:
     """Serves one application; ``stop`` drains, a second ``stop`` ends at once.
 
     ``head_timeout_s`` bounds how long a request's head may take, ``unread_timeout_s`` how long a
@@ -176,57 +71,61 @@ class Server(uvicorn.Server):
         on_started: Callable[[], None],
         unread_timeout_s: float = _UNREAD_TIMEOUT_S,
     ) -> None:
-        config = uvicorn.Config(
+        self._clientele = Clientele()
+        self._connection = partial(
+            Connection,
             app,
-            lifespan="off",  # open_app owns what must be closed
-            http=partial(  # type: ignore[arg-type]  # called like the class
-                _Connection, head_timeout_s=head_timeout_s, unread_timeout_s=unread_timeout_s
-            ),
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=drain_s,  # type: ignore[arg-type]  # a float serves as well
+            self._clientele,
+            head_timeout_s=head_timeout_s,
+            unread_timeout_s=unread_timeout_s,
         )
-        super().__init__(config)
+        self._drain_s = drain_s
         self._on_started = on_started
-        logging.getLogger("uvicorn.error").addFilter(_was_not_cut_off)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        _spare_the_collector()
-        self._on_started()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        await _cut_off(self.server_state.tasks)
+        self._stopping = False
+        self._at_once = False
 
     def stop(self) -> None:
-        if self.should_exit:
-            self.force_exit = True
-        self.should_exit = True
+        """Stops accepting and lets requests finish; called again, ends them."""
+        self._at_once = self._stopping
+        self._stopping = True
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leaves the signals to ``on_signals``: uvicorn would raise them again in the end."""
-        yield
+    async def serve(self, listener: socket.socket) -> None:
+        """Serves on a socket that listens, and closes it, until ``stop``."""
+        loop = asyncio.get_running_loop()
+        accepting = await loop.create_server(self._connection, sock=listener, backlog=_BACKLOG)
+        _spare_the_collector()
+        self._on_started()
+        while not self._stopping:
+            await self._tick()
+        accepting.close()
+        await self._drain(until=loop.time() + self._drain_s)
 
+    async def _drain(self, *, until: float) -> None:
+        for connection in tuple(self._clientele.connections):
+            connection.shutdown()
+        loop = asyncio.get_running_loop()
+        while self._clientele.connections or self._clientele.requests:
+            if self._at_once or loop.time() >= until:
+                await self._cut_off()
+                return
+            await self._tick()
 
-async def _cut_off(requests: Iterable[asyncio.Task[None]]) -> None:
-    """Ends the requests that outlast the draining, before what they use is closed."""
-    remaining = set(requests)
-    for request in remaining:
-        if not request.cancelling():
+    async def _cut_off(self) -> None:
+        """Ends the requests that outlast the draining, before what they use is closed."""
+        remaining = set(self._clientele.requests)
+        log.warning("requests_cut_off", count=len(remaining))
+        for request in remaining:
             request.cancel()
-    if remaining:
-        await asyncio.wait(remaining, timeout=_CANCELLED_S)
+        if remaining:
+            await asyncio.wait(remaining, timeout=_CANCELLED_S)
 
-
-def _was_not_cut_off(record: logging.LogRecord) -> bool:
-    """Tells failures from requests that we cut off: uvicorn logs a traceback of either."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+    async def _tick(self) -> None:
+        """Waits a moment, and looks after the times that clients may take."""
+        self._clientele.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(self._clientele.connections):
+            connection.check(now)
+        await asyncio.sleep(_TICK_S)
 
 
 def _spare_the_collector() -> None:
