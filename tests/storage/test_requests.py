@@ -1,7 +1,6 @@
 """Receipts: the port over both databases, and the writer when its database fails."""
 
 import asyncio
-import dataclasses
 import datetime
 import time
 from typing import Any
@@ -13,7 +12,7 @@ from sqlalchemy import func, select
 from trunkline import ids
 from trunkline.accounts import create
 from trunkline.store import Attempt, Candidate, Decision, Key, Request, open_store
-from trunkline.store.connection import connect
+from trunkline.store.connection import Database, connect
 from trunkline.store.queries import SQLRequests
 from trunkline.store.tables import requests
 from trunkline.store.writer import Writer
@@ -68,19 +67,22 @@ def full_receipt(key: Key) -> Request:
 
 
 class Flaky:
-    """An engine that fails when told to, and counts the transactions it is asked for."""
+    """A database that fails when told to, and counts the transactions it is asked for."""
 
-    def __init__(self, engine) -> None:
-        self.engine = engine
-        self.failures = 0
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.failing = 0
         self.asked = 0
 
-    def begin(self):
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def commit_records(self, *arguments: Any) -> None:
         self.asked += 1
-        if self.failures:
-            self.failures -= 1
+        if self.failing:
+            self.failing -= 1
             raise OSError("the database is gone")
-        return self.engine.begin()
+        await self._database.commit_records(*arguments)
 
 
 async def stored(requests, request):
@@ -98,9 +100,9 @@ def with_writer(url, body, **limits):
         async with open_store(url) as store:
             key = (await create(store)).record
         database = connect(url, pool_size=2, busy_timeout_s=5)
-        flaky: Any = Flaky(database.engine)
+        flaky: Any = Flaky(database)
         try:
-            async with Writer(dataclasses.replace(database, engine=flaky), **limits) as writer:
+            async with Writer(flaky, **limits) as writer:
                 outcome = await body(key, flaky, writer, SQLRequests(database, writer))
             async with database.reading() as connection:
                 count = await connection.scalar(select(func.count()).select_from(requests))
@@ -183,7 +185,7 @@ def test_receipts_that_gather_are_committed_together(url):
 
 def test_receipts_are_kept_while_the_database_fails_for_a_while(url):
     async def body(key, flaky, writer, port):
-        flaky.failures = 2
+        flaky.failing = 2
         request = receipt(key)
         port.add(request)
         assert await stored(port, request) == request
@@ -194,10 +196,10 @@ def test_receipts_are_kept_while_the_database_fails_for_a_while(url):
 
 def test_receipts_are_dropped_in_the_end_and_later_ones_are_stored(url):
     async def body(key, flaky, writer, port):
-        flaky.failures = 1
+        flaky.failing = 1
         port.add(receipt(key))
         async with asyncio.timeout(DEADLINE_S):
-            while flaky.failures:
+            while flaky.failing:
                 await asyncio.sleep(0.005)
         later = receipt(key)
         port.add(later)
@@ -250,7 +252,7 @@ def test_a_name_with_a_null_character_does_not_hold_up_the_others(url):
         good = receipt(key)
         port.add(good)
         await stored(port, good)
-        return flaky.failures
+        return flaky.failing
 
     # SQLite takes such a text, Postgres refuses it.
     assert with_writer(url, body)[1] in (1, 2)

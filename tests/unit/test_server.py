@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -173,7 +174,7 @@ def test_a_body_arrives_whole_however_it_is_cut(size):
     head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n" % size + CLOSE
     body = bytes(size)
     cuts = [0, size // 3, size // 2, size]
-    pieces = [body[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [body[a:b] for a, b in itertools.pairwise(cuts)]
     answer = asyncio.run(answer_to(echo, head, *pieces))
     assert answer.endswith(b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (size, body))
 

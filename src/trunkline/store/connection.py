@@ -9,9 +9,10 @@ import functools
 import operator
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from trunkline.errors import ConfigError, StoreUnavailable
 from trunkline.log import get_logger
+from trunkline.store.lane import Lane
 
 log = get_logger()
 
@@ -45,7 +47,7 @@ _POOL_TIMEOUT_S = 5.0  # for a free connection
 _CONNECT_TIMEOUT_S = 10.0  # for a new one, Postgres only
 _COMMAND_TIMEOUT_S = 30.0  # for one statement, Postgres only
 # Each with 21 values: versions before 3.32 take no more than 999 in all.
-_ROWS_AT_ONCE = 120 if sqlite3.sqlite_version_info >= (3, 32) else 40
+_ROWS_AT_ONCE = 128 if sqlite3.sqlite_version_info >= (3, 32) else 32
 _LITTLE_SPACE = 1 << 17  # bytes
 _REFUSED = ("22", "23")  # SQL's classes of errors in the data
 _ADVISORY_LOCK = int.from_bytes(b"trunklin")  # any number that is ours
@@ -53,7 +55,7 @@ _ADVISORY_LOCK = int.from_bytes(b"trunklin")  # any number that is ours
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A pool of connections, and the two ways to use one.
+    """A pool of connections, and the two ways to use one; ``lane`` is SQLite's third, beside the pool.
 
     ``failures`` are the exceptions by which a database of this kind says that it does not answer.
     """
@@ -62,6 +64,7 @@ class Database:
     engine: AsyncEngine
     reads: AsyncEngine
     failures: tuple[type[Exception], ...]
+    lane: Lane | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -105,6 +108,14 @@ class Database:
             return sqlite.insert(table).on_conflict_do_nothing()
         return postgresql.insert(table).on_conflict_do_nothing()
 
+    async def commit_records(self, table: Table, records: Sequence[Struct]) -> None:
+        """Inserts records in a transaction of their own, as ``insert_records`` does."""
+        if self.lane is not None:
+            await self.lane.run(list(_inserts(table, records)))
+            return
+        async with self.engine.begin() as connection:
+            await self.insert_records(connection, table, records)
+
     async def insert_records(
         self, connection: AsyncConnection, table: Table, records: Sequence[Struct]
     ) -> None:
@@ -120,14 +131,24 @@ class Database:
             rows = [msgspec.structs.asdict(record) for record in records]
             await connection.execute(self.insert_new(table), rows)
             return
-        values = _values_of(table)
-        for start in range(0, len(records), _ROWS_AT_ONCE):
-            some = records[start : start + _ROWS_AT_ONCE]
-            parameters = [value for record in some for value in values(record)]
-            await connection.exec_driver_sql(_insert_of(table, len(some)), tuple(parameters))
+        for sql, values in _inserts(table, records):
+            await connection.exec_driver_sql(sql, values)
 
     async def aclose(self) -> None:
+        if self.lane is not None:
+            await self.lane.aclose()
         await self.engine.dispose()
+
+
+def _inserts(table: Table, records: Sequence[Struct]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yields SQLite's statements for many rows, of few lengths, so that the driver has them prepared."""
+    values = _values_of(table)
+    start = 0
+    while left := len(records) - start:
+        count = 1 << (min(left, _ROWS_AT_ONCE).bit_length() - 1)
+        some = records[start : start + count]
+        yield _insert_of(table, count), tuple([value for one in some for value in values(one)])
+        start += count
 
 
 @functools.cache
@@ -144,11 +165,14 @@ def _values_of(table: Table) -> Callable[[Struct], list[Any]]:
     """Returns what turns a record into the values that SQLite's driver takes."""
     dialect = sqlite.dialect()
     fields = operator.attrgetter(*[column.name for column in table.columns])
-    binds = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns]
+    types = [column.type.dialect_impl(dialect) for column in table.columns]
+    binds = [(at, bind) for at, one in enumerate(types) if (bind := one.bind_processor(dialect))]
 
     def values(record: Struct) -> list[Any]:
-        pairs = zip(binds, fields(record), strict=True)
-        return [value if bind is None else bind(value) for bind, value in pairs]
+        found = list(fields(record))
+        for at, bind in binds:
+            found[at] = bind(found[at])
+        return found
 
     return values
 
@@ -202,7 +226,8 @@ def in_trouble(database: Database, error: Exception) -> bool:
     if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
         return False
     sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
-    refused = isinstance(error, IntegrityError) or sqlstate.startswith(_REFUSED)
+    of_row = (IntegrityError, sqlite3.IntegrityError, sqlite3.DataError)
+    refused = isinstance(error, of_row) or sqlstate.startswith(_REFUSED)
     return isinstance(error, database.failures) and not refused
 
 
@@ -229,7 +254,17 @@ def _sqlite(url: URL, pool_size: int, busy_timeout_s: float) -> Database:
         engine=engine,
         reads=engine.execution_options(trunkline_reads=True),
         failures=(SQLAlchemyError, sqlite3.Error, OSError),
+        lane=None if _in_memory(url) else Lane(partial(open_sqlite, engine, url, busy_timeout_s)),
     )
+
+
+def open_sqlite(engine: AsyncEngine, url: URL, busy_timeout_s: float) -> sqlite3.Connection:
+    """Opens a connection as the pool does, but for the thread behind it."""
+    path, options = engine.dialect.create_connect_args(url)
+    settings = {**options, "timeout": busy_timeout_s, "isolation_level": None}
+    connection: sqlite3.Connection = sqlite3.connect(path[0], **settings)
+    _set_pragmas(connection, None)
+    return connection
 
 
 def _in_memory(url: URL) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect, text
 
 from trunkline.errors import StartError
-from trunkline.store.connection import Database, lock
+from trunkline.store.connection import Database, lock, open_sqlite
 from trunkline.store.tables import SCHEMA_VERSION
 
 _APPLICATION_ID = int.from_bytes(b"TRKL")  # by which file(1) and we know the file as ours
@@ -77,9 +77,7 @@ def _prepare_file(database: Database, busy_timeout_s: float) -> None:
 
     It is done without the pool, whose driver leaves threads behind when a file cannot be opened.
     """
-    path, options = database.engine.dialect.create_connect_args(database.url)
-    settings = {**options, "timeout": busy_timeout_s, "isolation_level": None}
-    with closing(sqlite3.connect(path[0], **settings)) as connection:
+    with closing(open_sqlite(database.engine, database.url, busy_timeout_s)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master").close()
         _use_wal(connection, busy_timeout_s)
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}").close()

@@ -32,7 +32,7 @@ class Writer:
         self,
         database: Database,
         *,
-        window_s: float = 0.03,
+        window_s: float = 0.045,
         retry_for_s: float = 10.0,
         capacity: int = 10_000,
     ) -> None:
@@ -111,5 +111,4 @@ class Writer:
 
     async def _commit(self, group: Sequence[Request]) -> None:
         # A group may be here again although it was committed: the connection broke before it said so.
-        async with self._database.engine.begin() as connection:
-            await self._database.insert_records(connection, requests, group)
+        await self._database.commit_records(requests, group)
