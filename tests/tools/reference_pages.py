@@ -18,6 +18,7 @@ from trunkline.config import Quirks, known
 from trunkline.providers import parameters as parameters_table
 from trunkline.wire import chat, embeddings
 from trunkline.wire.chat import Fate
+from trunkline.wire.responses import requests
 
 
 def commands() -> str:
@@ -66,6 +67,22 @@ def parameters() -> str:
         f"| `{name}` | {_type(schema['properties'][name])}"
         f"{', required' if name in schema['required'] else ''} | {one.engine} | {one.note or '–'} |\n"
         for name, one in chat.PARAMETERS.items()
+    )
+
+
+def response_parameters() -> str:
+    """Returns the table of what a response can be asked for."""
+    within = {name.partition(".")[0] for name in requests.INSIDE}
+    rows: dict[str, requests.ResponsesParameter] = {}
+    for name, one in requests.PARAMETERS.items():
+        if name in within:
+            inside = (inner for inner in requests.INSIDE if inner.startswith(f"{name}."))
+            rows |= {inner: requests.INSIDE[inner] for inner in inside}
+        else:
+            rows[name] = one
+    return "| parameter | what becomes of it | remarks |\n|---|---|---|\n" + "".join(
+        f"| `{name}` | {one.fate}{'' if one.droppable else ', never left out'} | {one.note or '–'} |\n"
+        for name, one in rows.items()
     )
 
 
@@ -268,6 +285,7 @@ def _offer(model: str, provider: str, offer: known.Offer) -> str:
 WRITTEN: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "reference" / "command-line.md": {"commands": commands},
     DOCS / "reference" / "chat-completions.md": {"parameters": parameters},
+    DOCS / "reference" / "responses.md": {"response parameters": response_parameters},
     DOCS / "reference" / "embeddings.md": {"embeddings": texts},
     DOCS / "reference" / "parameters.md": {
         "features": features,

@@ -27,10 +27,10 @@ from trunkline.errors import (
     UpstreamTimeout,
 )
 from trunkline.providers.base import Call
-from trunkline.responses.context import chat_fields
+from trunkline.responses.context import context_of
 from trunkline.responses.engine import Generation, Turn, failed, failing, respond
 from trunkline.responses.state import Conversation, State
-from trunkline.routing import Answer, Plan, Relay, Resolve
+from trunkline.routing import Answer, Plan, Relay, Resolve, sees_images
 from trunkline.store import Attempt
 from trunkline.wire import chat
 from trunkline.wire.responses import (
@@ -66,12 +66,6 @@ class Responses:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None:
         """Answers a request whose model's name ``resolve`` understands."""
-        try:
-            await self._serve(scope, receive, send, resolve)
-        except APIError as error:
-            raise renamed(error) from error.__cause__
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None:
         body = await self._intake.body(scope, receive)
         lenient = self._intake.is_lenient(scope)
         exchange = exchange_of(scope)
@@ -82,27 +76,36 @@ class Responses:
             previous_id=request.parameters.previous_response_id,
             account_id=exchange.caller.account_id,
         )
-        fields = chat_fields(request, offered, conversation.items)
+        context = context_of(request, offered, conversation.items)
+        if context.images and not sees_images(resolve(request.parameters.model).deployments):
+            context.refuse_images()
 
         def refused(nobody: Plan, error: Exception) -> None:
             run = _Run(exchange, request, nobody, self._relay, lenient=lenient)
             run.failed(error)
             self._intake.settle(run)
 
-        plan = self._intake.plan(
-            exchange,
-            chat.request_of(fields),
-            resolve,
-            lenient=lenient,
-            refused=refused,
-        )
-        response = response_of(
-            request, offered, id=ids.new_id("resp"), created_at=int(time.time()), model=plan.asked
-        )
-        turn = Turn(response=response, fields=fields, names=offered.names)
-        run = _Run(exchange, request, plan, self._relay, lenient=lenient)
-        with recorded(run, partial(self._intake.settle, run)):
-            await until_hangup(receive, exchange, self._answer(run, turn, conversation, send))
+        try:
+            plan = self._intake.plan(
+                exchange,
+                chat.request_of(context.fields),
+                resolve,
+                lenient=lenient,
+                refused=refused,
+            )
+            response = response_of(
+                request,
+                offered,
+                id=ids.new_id("resp"),
+                created_at=int(time.time()),
+                model=plan.asked,
+            )
+            turn = Turn(response=response, fields=context.fields, names=offered.names)
+            run = _Run(exchange, request, plan, self._relay, lenient=lenient)
+            with recorded(run, partial(self._intake.settle, run)):
+                await until_hangup(receive, exchange, self._answer(run, turn, conversation, send))
+        except APIError as error:
+            raise renamed(error, sent=request.fields) from error.__cause__
 
     async def _answer(self, run: _Run, turn: Turn, conversation: Conversation, send: Send) -> None:
         events = respond(turn, generate=run.generate, on_failure=run.fails)
@@ -202,6 +205,7 @@ class _Run(Run):
         lenient: bool,
     ) -> None:
         super().__init__(exchange, plan, ignored=request.ignored)
+        self._sent = request.fields
         self._relay = relay
         self._lenient = lenient
         self._earlier: tuple[Attempt, ...] = ()
@@ -229,7 +233,7 @@ class _Run(Run):
     def fails(self, error: TrunklineError) -> None:
         """Notes what the response fails of."""
         if isinstance(error, APIError):
-            renamed(error)
+            renamed(error, sent=self._sent)
         self.failure = error
         self.broke_off(error)
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from trunkline.wire.responses.items import (
-    CallOutputItem,
-    FunctionCallItem,
-    InputPart,
-    Item,
-    Message,
-    ReasoningInput,
-)
-from trunkline.wire.responses.requests import CreateRequest
+from trunkline.errors import InvalidRequest
+from trunkline.responses.history import History, Image, Unseal, history_of
+from trunkline.wire.responses.items import Item
+from trunkline.wire.responses.requests import CreateRequest, ResponsesParameters, effective_context
+from trunkline.wire.responses.tool_choice import decode_tool_choice
 from trunkline.wire.responses.tools import Offered
 
 _encode = msgspec.json.Encoder().encode
@@ -27,8 +24,9 @@ _PASSED = (
     "top_p",
     "presence_penalty",
     "frequency_penalty",
-    "parallel_tool_calls",
     "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
     "safety_identifier",
     "service_tier",
     "user",
@@ -38,78 +36,90 @@ _PASSED = (
     "min_p",
     "repetition_penalty",
     "chat_template_kwargs",
+    "response_format",
     "provider",
 )
 """Fields that chat has as well, under the same name."""
 
+LOGPROBS = "message.output_text.logprobs"
 
-def chat_fields(request: CreateRequest, offered: Offered, items: Sequence[Item]) -> dict[str, Raw]:
-    """Returns a chat completion's top-level fields, but for ``stream``.
 
-    ``items`` are those of the chain, then the request's own.
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """What the model is told.
+
+    ``fields`` are a chat completion's top-level ones, but for ``stream``. ``allowed`` are the names in
+    ``tools`` that may be called, None if all.
+    """
+
+    fields: dict[str, Raw]
+    allowed: frozenset[str] | None
+    history: History
+
+    @property
+    def images(self) -> Sequence[Image]:
+        """The images that the model is shown. If one is changed, `write_messages` again."""
+        return self.history.images
+
+    def write_messages(self) -> None:
+        """Writes the messages into the fields."""
+        self.fields["messages"] = Raw(_encode(self.history.messages))
+
+    def refuse_images(self) -> None:
+        """Raises InvalidRequest that names the first image, if there are any."""
+        for image in self.images:
+            raise InvalidRequest(
+                f"{image.at}: nobody who offers this model sees images; choose a model that does, "
+                "or leave the image out",
+                param=image.at,
+            )
+
+
+def context_of(
+    request: CreateRequest, offered: Offered, items: Sequence[Item], *, unseal: Unseal | None = None
+) -> Context:
+    """Returns what a model is told of a request.
+
+    ``items`` are those of the chain, then the request's own. Raises InvalidRequest for items that do not
+    belong together, and for a choice of a tool that is not offered.
     """
     parameters = request.parameters
+    choice = decode_tool_choice(parameters.tool_choice, offered)
+    shown = None if parameters.reasoning is None else parameters.reasoning.context
+    history = history_of(
+        items,
+        offered=offered,
+        all_turns=effective_context(shown) == "all_turns",
+        unseal=unseal,
+    )
+    if parameters.instructions is not None:
+        history.messages.insert(0, {"role": "developer", "content": parameters.instructions})
+    if not history.messages:
+        raise InvalidRequest(
+            "input: there is nothing in it that the model could be told", param="input"
+        )
     fields = {name: request.fields[name] for name in _PASSED if name in request.fields}
-    added: dict[str, Any] = {"messages": messages(parameters.instructions, items)}
-    if parameters.max_output_tokens is not None:
-        added["max_completion_tokens"] = parameters.max_output_tokens
-    if parameters.reasoning and parameters.reasoning.effort is not None:
-        added["reasoning_effort"] = parameters.reasoning.effort
+    fields |= {name: Raw(_encode(value)) for name, value in _renamed(parameters).items()}
     if offered.chat:
-        added["tools"] = offered.chat
-        if parameters.tool_choice:
-            added["tool_choice"] = parameters.tool_choice
-    return fields | {name: Raw(_encode(value)) for name, value in added.items()}
+        fields["tools"] = Raw(_encode(offered.chat))
+        if choice.chat is not None:
+            fields["tool_choice"] = Raw(_encode(choice.chat))
+        if "parallel_tool_calls" in request.fields:
+            fields["parallel_tool_calls"] = request.fields["parallel_tool_calls"]
+    context = Context(fields=fields, allowed=choice.allowed, history=history)
+    context.write_messages()
+    return context
 
 
-def messages(instructions: str | None, items: Iterable[Item]) -> list[dict[str, Any]]:
-    """Returns the chat messages of a conversation.
-
-    Reasoning, text and calls that follow each other are one message of the assistant.
-    """
-    out: list[dict[str, Any]] = []
-    if instructions is not None:
-        out.append({"role": "developer", "content": instructions})
-    for item in items:
-        match item.meaning:
-            case Message(role="assistant", content=content):
-                turn = _assistant(out, without="content")
-                turn["content"] = content if isinstance(content, str) else _text(content)
-            case Message(role=role, content=content):
-                out.append(
-                    {
-                        "role": role,
-                        "content": content if isinstance(content, str) else _parts(content),
-                    }
-                )
-            case ReasoningInput(content=thought):
-                if text := "".join(part.text for part in thought or ()):
-                    _assistant(out, without="reasoning")["reasoning"] = text
-            case FunctionCallItem() as call:
-                _assistant(out).setdefault("tool_calls", []).append(
-                    {
-                        "id": call.call_id,
-                        "type": "function",
-                        "function": {"name": call.name, "arguments": call.arguments},
-                    }
-                )
-            case CallOutputItem(call_id=call_id, output=output):
-                text = output if isinstance(output, str) else _text(output)
-                out.append({"role": "tool", "tool_call_id": call_id, "content": text})
-    return out
-
-
-def _assistant(out: list[dict[str, Any]], *, without: str = "") -> dict[str, Any]:
-    if not out or out[-1]["role"] != "assistant" or without in out[-1]:
-        out.append({"role": "assistant"})
-    return out[-1]
-
-
-def _text(parts: Iterable[InputPart]) -> str:
-    return "".join(part.text or part.refusal or "" for part in parts)
-
-
-def _parts(parts: Sequence[InputPart]) -> str | list[dict[str, Any]]:
-    if len(parts) == 1 and parts[0].text is not None:
-        return parts[0].text  # what every provider takes
-    return [{"type": "text", "text": part.text or ""} for part in parts]
+def _renamed(parameters: ResponsesParameters) -> Mapping[str, Any]:
+    """Returns what chat has under other names."""
+    found: dict[str, Any] = {"max_completion_tokens": parameters.max_output_tokens}
+    if parameters.reasoning is not None:
+        found["reasoning_effort"] = parameters.reasoning.effort
+    if parameters.text is not None:
+        found["verbosity"] = parameters.text.verbosity
+        if parameters.text.format is not None:
+            found["response_format"] = parameters.text.format.chat()
+    if parameters.top_logprobs or LOGPROBS in (parameters.include or ()):
+        found |= {"logprobs": True, "top_logprobs": parameters.top_logprobs}
+    return {name: value for name, value in found.items() if value is not None}

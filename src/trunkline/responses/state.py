@@ -65,16 +65,16 @@ class State:
         ]
         stored = await self._responses.items(wanted, account_id) if wanted else {}
         resolved = []
-        for place, item in enumerate(input):
+        for item in input:
             if not isinstance(item.meaning, ItemReference):
                 resolved.append(item)
             elif (found := stored.get(item.id)) is not None:
-                resolved.append(kept_item(found.body))
+                resolved.append(kept_item(found.body, at=item.at))
             elif item.id not in there:
                 raise InvalidRequest(
-                    f"input[{place}].id: there is no item '{item.id[:100]}'; it is unknown or deleted, "
+                    f"{item.at}.id: there is no item '{item.id[:100]}'; it is unknown or deleted, "
                     "or was made with store=false: send the item itself",
-                    param=f"input[{place}].id",
+                    param=f"{item.at}.id",
                 )
         return resolved
 

@@ -4,6 +4,7 @@ from trunkline.routing.catalog import Catalog, Plan, Resolve, catalog_of, engine
 from trunkline.routing.choice import Chooser, beyond, replay
 from trunkline.routing.deployment import LOCAL, Abilities, Deployment, Kind
 from trunkline.routing.health import Condition, DeploymentHealth
+from trunkline.routing.needs import sees_images
 from trunkline.routing.policy import Wishes, decode_wishes
 from trunkline.routing.relay import NOT_ASKED, Answer, Relay
 from trunkline.routing.sticky import Sticky
@@ -29,4 +30,5 @@ __all__ = [
     "decode_wishes",
     "engine_deployment",
     "replay",
+    "sees_images",
 ]

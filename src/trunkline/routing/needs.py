@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from trunkline.providers.parameters import FEATURES, IMAGES, features_of
@@ -63,6 +63,11 @@ class Needs(NamedTuple):
             return None
         name = min(avoided)
         return f"does not take '{name}'" if name in support.refused else f"would emulate '{name}'"
+
+
+def sees_images(deployments: Iterable[Deployment]) -> bool:
+    """Whether any of the deployments may see images: none is known not to."""
+    return any(one.support is None or IMAGES not in one.support.refused for one in deployments)
 
 
 def needs_of(request: ChatRequest | EmbeddingRequest, *, lenient: bool = False) -> Needs:

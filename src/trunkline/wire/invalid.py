@@ -16,7 +16,7 @@ _AT = re.compile(
 )
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
-_WRONG_TYPE = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_WRONG_TYPE = re.compile(r"Expected `([^`]+)`(?:, got `([^`]+)`|$)")
 _WRONG_LENGTH = re.compile(r"Expected `(\w+)` of length (<=|>=) (\d+)")
 _OUT_OF_RANGE = re.compile(r"Expected `(?:int|float)` (<=|>=|<|>) (\S+)")
 _NO_MATCH = re.compile(r"Expected `str` matching regex '(.*)'$", re.DOTALL)
@@ -76,7 +76,8 @@ def _not_json(message: str, at: str) -> InvalidRequest:
 
 def _rule(what: str, words: list[Any]) -> str:
     if found := _WRONG_TYPE.match(what):
-        return f"must be {_kinds(found[1])}, not {_kinds(found[2])}"
+        but = f", not {_kinds(found[2])}" if found[2] else ""  # a tag's type goes unnamed
+        return f"must be {_kinds(found[1])}{but}"
     if found := _WRONG_LENGTH.match(what):
         if (found[2], found[3]) == (">=", "1"):
             return "must not be empty"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from trunkline.wire.responses.requests import CreateRequest
+from trunkline.wire.responses.formats import FreeText, told_flat
+from trunkline.wire.responses.requests import (
+    CreateRequest,
+    Reasoning,
+    TextOptions,
+    effective_context,
+)
 from trunkline.wire.responses.response import ReasoningEcho, Response
 from trunkline.wire.responses.tools import Offered
 
@@ -37,13 +45,11 @@ def response_of(
     if asked.tool_choice:
         response.tool_choice = asked.tool_choice
     if asked.reasoning is not None:
-        summary = asked.reasoning.summary or asked.reasoning.generate_summary
-        response.reasoning = ReasoningEcho(effort=asked.reasoning.effort, summary=summary)
-    if asked.text is not None:
-        text = {"format": asked.text.format or Raw(b'{"type":"text"}')}
-        if asked.text.verbosity is not None:
-            text["verbosity"] = Raw(msgspec.json.encode(asked.text.verbosity))
-        response.text = Raw(msgspec.json.encode(text))
+        response.reasoning = _reasoning(asked.reasoning)
+    if asked.text is not None or asked.response_format:
+        response.text = _text(asked.text or TextOptions(), asked.response_format)
+    if asked.service_tier in _TIERS:
+        response.service_tier = asked.service_tier
     return response
 
 
@@ -52,11 +58,32 @@ def _given(value: str | None) -> str | UnsetType:
     return UNSET if value is None else value
 
 
+def _reasoning(asked: Reasoning) -> ReasoningEcho:
+    return ReasoningEcho(
+        effort=asked.effort,
+        summary=asked.summary or asked.generate_summary,
+        context=UNSET if asked.context is None else effective_context(asked.context),
+    )
+
+
+def _text(asked: TextOptions, response_format: Raw) -> Raw:
+    form: Any = asked.format or FreeText()
+    if response_format:
+        form = told_flat(response_format)
+    text = {"format": form}
+    if asked.verbosity is not None:
+        text["verbosity"] = asked.verbosity
+    return Raw(msgspec.json.encode(text))
+
+
+# Others are asked for like these, but no response is published to have been served by them.
+_TIERS = ("auto", "default", "flex", "scale", "priority")
+
+
 _SAME = (
     "frequency_penalty",
     "parallel_tool_calls",
     "presence_penalty",
-    "service_tier",
     "store",
     "temperature",
     "top_logprobs",

@@ -1,11 +1,12 @@
 """Input items: each with its path in errors, and as it is kept.
 
-Whatever a response puts out may come back in here unchanged.
+Whatever a response puts out may come back in here unchanged, and with keys that a client added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,45 +15,54 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from trunkline import ids
 from trunkline.errors import InvalidRequest
 from trunkline.wire.invalid import translated
+from trunkline.wire.responses.parts import TYPES, OutputPart, Part, check_part
 
-MAX_ITEMS = 100_000
+MAX_ITEMS = 20_000
+_MAX_ID = 512
 
-
-class InputPart(Struct, kw_only=True):
-    """A part of a message's content, or of a call's output."""
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: str | None = None
-    detail: str | None = None
-    file_id: str | None = None
-    file_data: str | None = None
-    file_url: str | None = None
-    filename: str | None = None
+_Id = Annotated[str, Meta(min_length=1, max_length=_MAX_ID)]
 
 
 class Message(Struct, kw_only=True):
     """A message; the easy form has no ``type``, and a string for its content."""
 
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[InputPart]
+    content: str | list[Part]
 
 
 class FunctionCallItem(Struct, kw_only=True):
     """``function_call``."""
 
-    call_id: Annotated[str, Meta(min_length=1)]
-    name: Annotated[str, Meta(min_length=1)]
+    call_id: _Id
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
     arguments: str
     namespace: str | None = None
+    status: str | None = None
 
 
 class CallOutputItem(Struct, kw_only=True):
-    """``function_call_output`` and its like."""
+    """``function_call_output``, and that of a custom tool."""
 
-    call_id: Annotated[str, Meta(min_length=1)]
-    output: str | list[InputPart]
+    call_id: _Id
+    output: str | list[OutputPart]
+
+
+class ClientCall(Struct, kw_only=True):
+    """A call that the caller runs in a form of its own: of a custom tool, a shell, a patch."""
+
+    call_id: _Id
+    status: str | None = None
+    type: str = ""
+    body: bytes = b""
+
+
+class ClientOutput(Struct, kw_only=True):
+    """The output of such a call. Some clients of ``local_shell`` name the call by ``id``."""
+
+    call_id: _Id | None = None
+    id: str | None = None
+    type: str = ""
+    body: bytes = b""
 
 
 class ReasoningPart(Struct, kw_only=True):
@@ -62,7 +72,7 @@ class ReasoningPart(Struct, kw_only=True):
 
 
 class ReasoningInput(Struct, kw_only=True):
-    """``reasoning``."""
+    """``reasoning``: as text, sealed, or empty."""
 
     content: list[ReasoningPart] | None = None
     summary: list[ReasoningPart] | None = None
@@ -72,46 +82,86 @@ class ReasoningInput(Struct, kw_only=True):
 class ItemReference(Struct, kw_only=True):
     """``item_reference``: an item that is kept already."""
 
-    id: Annotated[str, Meta(min_length=1)]
+    id: _Id
 
 
-Meaning = Message | FunctionCallItem | CallOutputItem | ReasoningInput | ItemReference
+Meaning = (
+    Message
+    | FunctionCallItem
+    | CallOutputItem
+    | ClientCall
+    | ClientOutput
+    | ReasoningInput
+    | ItemReference
+)
 """What an item tells the model; whatever else there is, is kept and not told."""
 
 _MEANINGS: Mapping[str, type[Meaning]] = {
     "message": Message,
     "function_call": FunctionCallItem,
     "function_call_output": CallOutputItem,
+    "custom_tool_call": ClientCall,
+    "custom_tool_call_output": CallOutputItem,
+    "local_shell_call": ClientCall,
+    "local_shell_call_output": ClientOutput,
+    "shell_call": ClientCall,
+    "shell_call_output": ClientOutput,
+    "apply_patch_call": ClientCall,
+    "apply_patch_call_output": ClientOutput,
     "reasoning": ReasoningInput,
     "item_reference": ItemReference,
 }
 _decoders = {kind: msgspec.json.Decoder(kind).decode for kind in set(_MEANINGS.values())}
+
+KEPT = frozenset(
+    {
+        *("mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response"),
+        *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"),
+        *("computer_call", "computer_call_output", "tool_search_call", "tool_search_output"),
+        *("additional_tools", "program", "program_output", "compaction", "compaction_trigger"),
+        "configuration_update",
+    }
+)
+"""Published types that are kept as they are and of which the model is told nothing."""
+
+TYPES_OF_ITEMS = frozenset({*_MEANINGS, *KEPT})
+"""Every published type."""
 
 _PREFIXES: Mapping[str, str] = {
     "message": "msg",
     "reasoning": "rs",
     "function_call": "fc",
     "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
 }
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """An item as it is kept: ``body`` is its JSON, with the ``id``; ``meaning`` is None if it has none."""
+    """An item as it is kept: ``body`` is its JSON, with the ``id``; ``meaning`` is None if it has none.
+
+    ``at`` is its path in the request, "" if it came before.
+    """
 
     id: str
     type: str
     body: bytes
     meaning: Meaning | None
+    at: str = ""
 
 
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_parts = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_check_json = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+
+_Refused = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
 class _Head(Struct):
     type: str | None = None
-    id: str | UnsetType | None = UNSET
+    id: Annotated[str, Meta(max_length=_MAX_ID)] | UnsetType | None = UNSET
     role: str | None = None
 
 
@@ -127,63 +177,166 @@ def decode_input(raw: Raw) -> list[Item]:
         return []
     text = bytes(raw)
     if text.startswith(b'"'):
-        content = msgspec.json.decode(text)
-        return [decode_item(Raw(_encode({"role": "user", "content": content})), at="input")]
+        easy = b'{"role":"user","content":%b}' % text
+        return [decode_item(Raw(easy), at="input")]
     if not text.startswith(b"["):
         raise InvalidRequest(
-            "input must be a string or a list of items", code="invalid_type", param="input"
+            "input: must be a string or a list of items", code="invalid_type", param="input"
         )
     items = _decode_list(text)
     if len(items) > MAX_ITEMS:
-        raise InvalidRequest(f"input has more than {MAX_ITEMS} items", param="input")
-    return [decode_item(item, at=f"input[{place}]") for place, item in enumerate(items)]
+        raise InvalidRequest(
+            f"input: has {len(items)} items; there may be {MAX_ITEMS}", param="input"
+        )
+    decoded = [decode_item(item, at=f"input[{place}]") for place, item in enumerate(items)]
+    _check_ids(decoded)
+    return decoded
 
 
 def decode_item(raw: Raw, *, at: str) -> Item:
     """Decodes one item that a caller sent; ``at`` is its path."""
     try:
         head = _decode_head(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except _Refused as error:
         raise translated(error, of=_Head, at=at) from error
-    kind = head.type or ("message" if head.role else "")
+    kind = head.type or _untyped(head)
     if not kind:
         raise InvalidRequest(
             f"missing '{at}.type'", code="missing_required_parameter", param=f"{at}.type"
         )
+    if kind not in TYPES_OF_ITEMS:
+        raise _unknown_type(kind, f"{at}.type")
     meaning = _meaning(kind, raw, at=at)
+    _check_parts(meaning, at)
     identifier = head.id or ids.new_id(_PREFIXES.get(kind, "item"))
     body = _kept(raw, kind, identifier, meaning)
-    return Item(id=identifier, type=kind, body=body, meaning=meaning)
+    return Item(id=identifier, type=kind, body=body, meaning=meaning, at=at)
 
 
-def kept_item(body: bytes) -> Item:
-    """Reads an item that was kept before."""
+def kept_item(body: bytes, *, at: str = "") -> Item:
+    """Reads an item that was kept before; ``at`` is the path of what refers to it."""
     head = _decode_head(body)
     kind = head.type or "message"
-    return Item(
-        id=head.id or "", type=kind, body=body, meaning=_meaning(kind, Raw(body), at="item")
-    )
+    meaning = _meaning(kind, Raw(body), at=at or "item")
+    return Item(id=head.id or "", type=kind, body=body, meaning=meaning, at=at)
+
+
+def _untyped(head: _Head) -> str:
+    """What an item without a type is: an easy message, or the shortest form of a reference."""
+    if head.role is not None:
+        return "message"
+    return "item_reference" if head.id else ""
+
+
+def _unknown_type(kind: str, param: str) -> InvalidRequest:
+    shown = kind[:80]
+    near = difflib.get_close_matches(shown, sorted(TYPES_OF_ITEMS), n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return InvalidRequest(f"{param}: unknown type '{shown}'{hint}", param=param)
 
 
 def _meaning(kind: str, raw: Raw, *, at: str) -> Meaning | None:
     found = _MEANINGS.get(kind)
-    if found is None:
-        return None
     try:
-        return _decoders[found](raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise translated(error, of=found, at=at) from error
+        if found is None:
+            _check_json(raw)
+            return None
+        meaning = _decoders[found](raw)
+    except _Refused as error:
+        refused = translated(error, of=found, at=at)
+        raise _with_types(refused) from error
+    if isinstance(meaning, ClientCall | ClientOutput):
+        meaning.type, meaning.body = kind, bytes(raw)
+    return meaning
+
+
+def _with_types(error: InvalidRequest) -> InvalidRequest:
+    """Names the types that a part may have."""
+    param = error.param or ""
+    if error.code != "invalid_value" or not param.endswith("].type"):
+        return error
+    return InvalidRequest(f"{param}: must be {TYPES}", param=param)
+
+
+def _check_parts(meaning: Meaning | None, at: str) -> None:
+    match meaning:
+        case Message(role=role, content=list() as parts):
+            for place, part in enumerate(parts):
+                check_part(part, at=f"{at}.content[{place}]", images=role == "user")
+        case ClientOutput(call_id=None, id=None):
+            raise InvalidRequest(
+                f"missing '{at}.call_id'",
+                code="missing_required_parameter",
+                param=f"{at}.call_id",
+            )
+        case CallOutputItem(output=list() as parts):
+            for place, part in enumerate(parts):
+                check_part(part, at=f"{at}.output[{place}]", images=True)
+        case _:
+            return
+
+
+def _check_ids(items: Sequence[Item]) -> None:
+    if len({item.id for item in items}) == len(items):
+        return
+    seen: dict[str, int] = {}
+    for place, item in enumerate(items):
+        before = seen.setdefault(item.id, place)
+        if before != place:
+            raise InvalidRequest(
+                f"input[{place}].id: input[{before}] has this id already",
+                param=f"input[{place}].id",
+            )
+
+
+# ------------------------------------------------------------------------------------ as it is kept
+
+_OPTIONAL = frozenset({"message", "reasoning", "function_call", "function_call_output"})
+"""Types of which no key that is published may be null: absent is what was meant."""
 
 
 def _kept(raw: Raw, kind: str, identifier: str, meaning: Meaning | None) -> bytes:
+    """Returns the item with what is published to be there, and otherwise as it was sent."""
     fields: dict[str, Any] = {"type": kind, "id": identifier}
     fields |= {k: v for k, v in _decode_fields(raw).items() if k not in fields}
-    if isinstance(meaning, Message):
-        fields.setdefault("status", "completed")
-        if isinstance(meaning.content, str):
-            said = "output_text" if meaning.role == "assistant" else "input_text"
-            part: dict[str, Any] = {"type": said, "text": meaning.content}
-            if said == "output_text":
-                part |= {"annotations": [], "logprobs": []}
-            fields["content"] = [part]
+    if kind in _OPTIONAL:
+        fields = {k: v for k, v in fields.items() if not _is_null(v)}
+    match meaning:
+        case Message():
+            fields.setdefault("status", "completed")
+            fields["content"] = _kept_content(meaning, fields["content"])
+        case ReasoningInput():
+            fields.setdefault("summary", [])
+        case FunctionCallItem() | CallOutputItem():
+            fields.setdefault("status", "completed")
+        case _:
+            pass
     return _encode(fields)
+
+
+def _is_null(value: Any) -> bool:
+    return isinstance(value, Raw) and bytes(value) == b"null"
+
+
+def _kept_content(message: Message, content: Raw) -> Any:
+    said = message.role == "assistant"
+    if isinstance(message.content, str):
+        part: dict[str, Any] = {"type": "output_text" if said else "input_text", "text": content}
+        return [{**part, **_OF_SAID} if said else part]
+    if not said and b'"input_image"' not in bytes(content):
+        return content
+    return [_kept_part(part, said=said) for part in _decode_parts(content)]
+
+
+_OF_SAID: Mapping[str, Any] = {"annotations": [], "logprobs": []}
+
+
+def _kept_part(part: dict[str, Raw], *, said: bool) -> dict[str, Any]:
+    match bytes(part["type"]):
+        case b'"output_text"' | b'"input_text"' | b'"text"' if said:
+            missing = {name: value for name, value in _OF_SAID.items() if name not in part}
+            return {**part, "type": "output_text", **missing}
+        case b'"input_image"' if bytes(part.get("detail", b"null")) == b"null":
+            return {**part, "detail": "auto"}
+        case _:
+            return dict(part)

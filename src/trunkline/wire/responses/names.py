@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from trunkline.errors import APIError
 
@@ -15,17 +15,22 @@ _NAMES: Mapping[str, str] = {
     "response_format": "text.format",
     "verbosity": "text.verbosity",
 }
-_FIRST = re.compile(r"[a-z_]+")
-_OF_FUNCTION = re.compile(r"(tools\[\d+\])\.function\b")
+_FIRST = re.compile(r"([a-z_]+)(?:\.json_schema)?")  # which stands within text.format itself
+_OF_FUNCTION = re.compile(r"(tools\[\d+\]|tool_choice)\.function\b")
 
 
-def renamed(error: APIError) -> APIError:
-    """Names the field of a response in an error that names one of the chat completion under it."""
+def renamed(error: APIError, *, sent: Collection[str]) -> APIError:
+    """Names the field of a response in an error that names one of the chat completion under it.
+
+    What the caller ``sent`` under a name keeps it.
+    """
     param = error.param
     found = _FIRST.match(param or "")
-    if param is None or found is None:
+    if param is None or found is None or _is_theirs(found[1], sent):
         return error
-    name = _NAMES.get(found[0])
+    name = _NAMES.get(found[1])
+    if found[1] == "logprobs":
+        name = "top_logprobs" if "top_logprobs" in sent else "include"
     if name == "input":
         error.param = name  # its items are not the messages one by one
     elif name is not None:
@@ -35,3 +40,7 @@ def renamed(error: APIError) -> APIError:
     if error.param != param:
         error.args = (error.message.replace(param, error.param), *error.args[1:])
     return error
+
+
+def _is_theirs(name: str, sent: Collection[str]) -> bool:
+    return name in sent and not name.startswith("tool")  # these have one name and two forms

@@ -49,10 +49,11 @@ class ResponseFault(Struct):
 
 
 class ReasoningEcho(Struct, kw_only=True):
-    """``reasoning``: what was asked."""
+    """``reasoning``: what was asked; ``context`` is what became of it."""
 
     effort: str | None = None
     summary: str | None = None
+    context: str | UnsetType = UNSET
 
 
 class Response(Struct, kw_only=True):
