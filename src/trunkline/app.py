@@ -39,6 +39,7 @@ from trunkline.engine.endpoint import Access
 from trunkline.engine.model import Model
 from trunkline.engine.supervisor import Supervisor
 from trunkline.errors import EngineUnavailable, StartError
+from trunkline.files import Files
 from trunkline.providers.base import Adapter, Provider
 from trunkline.providers.embeddings import OpenAIEmbeddings
 from trunkline.providers.emulation import Emulating
@@ -47,6 +48,7 @@ from trunkline.providers.local import LocalModels, LocalProvider
 from trunkline.providers.openai import OpenAIChat
 from trunkline.providers.own_models import OwnModels
 from trunkline.providers.repair import is_gpt_oss
+from trunkline.responses.attachments import Attachments
 from trunkline.responses.state import State
 from trunkline.routing import (
     LOCAL,
@@ -62,6 +64,7 @@ from trunkline.routing import (
 from trunkline.store import Store, open_store
 from trunkline.store.sweeper import Sweeper
 from trunkline.transport import Client, Timeouts
+from trunkline.transport.guard import Guard
 
 Running = tuple[Model, int]
 """A model, and the process of its engine."""
@@ -269,9 +272,11 @@ async def open_app(
         listings = {
             name: _own_models(provider, settings, transport) for name, provider in active.items()
         }
+        guard = await stack.enter_async_context(Guard(allow=settings.egress.allow))
         edge = _edge(
             setup,
             store,
+            Attachments(fetch=guard.fetch, read_text=Files().text),
             catalog,
             chooser,
             relay,
@@ -396,6 +401,7 @@ def _timeouts(settings: Settings) -> Timeouts:
 def _edge(
     setup: Setup,
     store: Store,
+    attachments: Attachments,
     catalog: Catalog,
     chooser: Chooser,
     relay: Relay,
@@ -418,7 +424,7 @@ def _edge(
         body_timeout_s=server.body_timeout_s,
     )
     chat = ChatCompletions(intake, relay)
-    responses = Responses(intake, relay, _state(setup, store))
+    responses = Responses(intake, relay, _state(setup, store), attachments)
     embed = Embeddings(intake, embeddings)
     endpoints = Endpoints(
         chat=chat,

@@ -27,7 +27,8 @@ from trunkline.errors import (
     UpstreamTimeout,
 )
 from trunkline.providers.base import Call
-from trunkline.responses.context import context_of
+from trunkline.responses.attachments import Attachments, files_of
+from trunkline.responses.context import Context, context_of
 from trunkline.responses.engine import Generation, Turn, failed, failing, respond
 from trunkline.responses.state import Conversation, State
 from trunkline.routing import Answer, Plan, Relay, Resolve, sees_images
@@ -54,11 +55,18 @@ class Responses:
     """Serves ``POST /v1/responses``."""
 
     def __init__(
-        self, intake: Intake, relay: Relay, state: State, *, pulse_s: float = 15.0
+        self,
+        intake: Intake,
+        relay: Relay,
+        state: State,
+        attachments: Attachments,
+        *,
+        pulse_s: float = 15.0,
     ) -> None:
         self._intake = intake
         self._relay = relay
         self._state = state
+        self._attachments = attachments
         self._pulse_s = pulse_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +84,10 @@ class Responses:
             previous_id=request.parameters.previous_response_id,
             account_id=exchange.caller.account_id,
         )
-        context = context_of(request, offered, conversation.items)
+        items = conversation.items
+        if files := list(files_of(items)):
+            await until_hangup(receive, exchange, self._attachments.read_files(files))
+        context = context_of(request, offered, items)
         if context.images and not sees_images(resolve(request.parameters.model).deployments):
             context.refuse_images()
 
@@ -103,11 +114,18 @@ class Responses:
             turn = Turn(response=response, fields=context.fields, names=offered.names)
             run = _Run(exchange, request, plan, self._relay, lenient=lenient)
             with recorded(run, partial(self._intake.settle, run)):
-                await until_hangup(receive, exchange, self._answer(run, turn, conversation, send))
+                await until_hangup(
+                    receive, exchange, self._answer(run, turn, context, conversation, send)
+                )
         except APIError as error:
             raise renamed(error, sent=request.fields) from error.__cause__
 
-    async def _answer(self, run: _Run, turn: Turn, conversation: Conversation, send: Send) -> None:
+    async def _answer(
+        self, run: _Run, turn: Turn, context: Context, conversation: Conversation, send: Send
+    ) -> None:
+        if context.images:  # only now: somebody sees them
+            await self._attachments.show_images(context.images)
+            context.write_messages()
         events = respond(turn, generate=run.generate, on_failure=run.fails)
         async with aclosing(events), aclosing(self._kept(run, events, conversation)) as kept:
             if run.exchange.stream:

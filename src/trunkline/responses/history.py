@@ -58,8 +58,8 @@ class Image:
         url: str = self.part["image_url"]["url"]
         return url
 
-    @url.setter
-    def url(self, url: str) -> None:
+    def show(self, url: str) -> None:
+        """Puts another URL in its place."""
         self.part["image_url"]["url"] = url
 
 
