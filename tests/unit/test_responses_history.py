@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trunkline.errors import InvalidRequest
 from trunkline.responses.context import Context, context_of
@@ -352,3 +356,66 @@ def test_items_that_say_nothing_to_the_model_are_kept_as_they_are(item: dict[str
     body = msgspec.json.decode(kept.body)
     assert body == {**item, "id": kept.id}
     assert kept.id == item.get("id") or kept.id.startswith("item_")
+
+
+# ------------------------------------------------------------------------------- in whatever order
+
+_ids = st.sampled_from(["a", "b", "c"])
+_items = st.lists(
+    st.one_of(
+        st.builds(user, st.sampled_from(["hi", ""])),
+        st.just({"role": "developer", "content": "d"}),
+        st.builds(said, st.sampled_from(["A", ""])),
+        st.builds(thought, st.sampled_from(["hm", ""])),
+        st.builds(call, _ids),
+        st.builds(lambda id_: call(id_, status="incomplete"), _ids),
+        st.builds(output, _ids),
+        st.sampled_from(KEPT[:3]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def answerable(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leaves out outputs that would answer nothing."""
+    waiting, kept = Counter[str](), []
+    for item in items:
+        kind = item.get("type")
+        if kind == "function_call":
+            waiting[item["call_id"]] += 1
+        elif kind == "function_call_output":
+            if not waiting[item["call_id"]]:
+                continue
+            waiting[item["call_id"]] -= 1
+        kept.append({name: value for name, value in item.items() if name != "id"})
+    return kept
+
+
+@given(_items, st.integers(0, 12), st.booleans())
+def test_whatever_order_items_come_in_the_messages_are_such_as_providers_take(
+    items: list[dict[str, Any]], cut: int, all_turns: bool
+) -> None:
+    kept = [{"role": "user", "content": "begin"}, *answerable(items)]
+    cut = min(cut, len(kept))
+    found = messages(
+        *kept[cut:],
+        before=kept[:cut],
+        reasoning={"context": "all_turns" if all_turns else None},
+    )
+    waiting: list[str] = []
+    for message in found:
+        if message["role"] == "tool":
+            waiting.remove(message["tool_call_id"])
+            continue
+        assert not waiting, "something stands between a call and its result"
+        waiting = [one["id"] for one in message.get("tool_calls", ())]
+        assert "content" in message or waiting
+    assert not waiting
+    roles = [message["role"] for message in found]
+    assert ("assistant", "assistant") not in itertools.pairwise(roles)
+    asked = [item for item in kept if item.get("role") == "user"]
+    assert [m["content"] for m in found if m["role"] == "user"] == [a["content"] for a in asked]
+    results = [item for item in kept if item.get("type") == "function_call_output"]
+    told = [m for m in found if m["role"] == "tool" and m["content"] != NO_OUTPUT]
+    assert len(told) == len(results)
