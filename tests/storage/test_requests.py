@@ -77,12 +77,12 @@ class Flaky:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
-    async def commit_records(self, *arguments: Any) -> None:
+    async def commit_rows(self, rows: Any) -> None:
         self.asked += 1
         if self.failing:
             self.failing -= 1
             raise OSError("the database is gone")
-        await self._database.commit_records(*arguments)
+        await self._database.commit_rows(rows)
 
 
 async def stored(requests, request):

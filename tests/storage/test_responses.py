@@ -12,7 +12,7 @@ from sqlalchemy import event, func, select
 from trunkline import ids
 from trunkline.errors import InvalidRequest, PreviousResponseNotFound, StoreUnavailable
 from trunkline.store import StoredItem, StoredResponse, open_store
-from trunkline.store.connection import connect
+from trunkline.store.connection import Database, connect
 from trunkline.store.group_commit import GroupCommit
 from trunkline.store.responses import SQLResponses
 from trunkline.store.sweeper import Sweeper
@@ -69,14 +69,32 @@ async def missing(port, id, account) -> str:
     return caught.value.message
 
 
+class Flaky:
+    """A database whose commits fail while they are told to, and are counted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.failing = False
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def commit_rows(self, rows: Any) -> None:
+        self.asked += 1
+        if self.failing:
+            raise OSError("the database is gone")
+        await self._database.commit_rows(rows)
+
+
 @asynccontextmanager
-async def own_port(url, engine_of=lambda engine: engine):
-    """Opens a port of its own on a database that is there, with an engine that can be wrapped."""
+async def own_port(url):
+    """Opens a port of its own on a database that is there, whose commits can fail and are counted."""
     database = connect(url, pool_size=2, busy_timeout_s=5)
+    flaky: Any = Flaky(database)
     try:
-        wrapped = dataclasses.replace(database, engine=engine_of(database.engine))
-        async with GroupCommit(wrapped) as commits:
-            yield SQLResponses(wrapped, commits), database
+        async with GroupCommit(flaky) as commits:
+            yield SQLResponses(flaky, commits), flaky
     finally:
         await database.aclose()
 
@@ -417,15 +435,13 @@ def test_concurrent_saves_are_all_stored_and_share_commits(url):
     async def main():
         async with open_store(url) as store:
             account = (await store.accounts.named("acme")).id
-        begun = []
         async with own_port(url) as (port, database):
-            event.listen(database.engine.sync_engine, "begin", lambda _c: begun.append(1))
             chains = [response_of(account) for _ in range(100)]
             async with asyncio.timeout(DEADLINE_S):
                 await asyncio.gather(
                     *(port.save(each, [item(each.id)], [item("out")]) for each in chains)
                 )
-            commits = len(begun)
+            commits = database.asked
         async with open_store(url) as store:
             found = [await store.responses.chain(each.id, account) for each in chains]
         return commits, chains, found
@@ -436,51 +452,27 @@ def test_concurrent_saves_are_all_stored_and_share_commits(url):
     assert [items[0].body for items in found] == [item(each.id).body for each in chains]
 
 
-class Failing:
-    """An engine whose transactions fail while they are told to."""
-
-    def __init__(self, engine) -> None:
-        self.engine = engine
-        self.failing = False
-        self.asked = 0
-
-    def begin(self):
-        self.asked += 1
-        if self.failing:
-            raise OSError("the database is gone")
-        return self.engine.begin()
-
-    def __getattr__(self, name):
-        return getattr(self.engine, name)
-
-
 def with_failing(url, body):
-    """Runs ``body(port, engine, account)`` over a port whose database can fail."""
+    """Runs ``body(port, database, account)`` over a port whose database can fail."""
 
     async def main():
         async with open_store(url) as store:
             account = (await store.accounts.named("acme")).id
-        engines: list[Any] = []
-
-        def failing(engine):
-            engines.append(Failing(engine))
-            return engines[0]
-
-        async with own_port(url, failing) as (port, _), asyncio.timeout(DEADLINE_S):
-            return await body(port, engines[0], account)
+        async with own_port(url) as (port, database), asyncio.timeout(DEADLINE_S):
+            return await body(port, database, account)
 
     return asyncio.run(main())
 
 
 def test_all_of_a_group_fail_with_their_commit_and_later_ones_do_not(url):
-    async def body(port, engine, account):
+    async def body(port, database, account):
         group = [response_of(account) for _ in range(20)]
-        engine.failing = True
+        database.failing = True
         outcomes = await asyncio.gather(
             *(port.save(each, [item()], []) for each in group), return_exceptions=True
         )
-        asked = engine.asked
-        engine.failing = False
+        asked = database.asked
+        database.failing = False
         later = response_of(account)
         await port.save(later, [item()], [])
         found = [await port.get(each.id, account) for each in (*group, later)]
@@ -493,7 +485,7 @@ def test_all_of_a_group_fail_with_their_commit_and_later_ones_do_not(url):
 
 
 def test_a_response_that_the_database_refuses_does_not_take_others_along(url):
-    async def body(port, engine, account):
+    async def body(port, database, account):
         good = [response_of(account) for _ in range(3)]
         bad = [response_of("acct_none"), response_of(account, id=good[0].id + "\ud800")]
         outcomes = await asyncio.gather(
@@ -515,7 +507,7 @@ def test_a_response_that_the_database_refuses_does_not_take_others_along(url):
 
 
 def test_a_save_that_nobody_waits_for_any_more_does_not_hold_up_the_rest(url):
-    async def body(port, engine, account):
+    async def body(port, database, account):
         kept, given_up = response_of(account), response_of(account)
         async with asyncio.TaskGroup() as tasks:
             one = tasks.create_task(port.save(given_up, [], []))
@@ -564,22 +556,28 @@ def test_a_response_is_there_for_another_worker_when_the_save_returns(url):
 
 
 def test_the_sweeper_goes_on_after_a_failure_and_leaves_what_is_still_kept(url):
-    async def body(port, engine, account):
+    async def body(port, account, _):
         now = ids.now()
         expired = [response_of(account, expires_at=now) for _ in range(120)]
         kept = response_of(account, expires_at=now + HOUR)
         await asyncio.gather(*(port.save(each, [item()], []) for each in (*expired, kept)))
-        engine.failing = True
-        async with Sweeper(port, every_s=0.02):
-            while engine.asked < 3:
-                await asyncio.sleep(0.005)
-            before = await rows(url)
-            engine.failing = False
+        failures = 2
+
+        class Faltering:
+            async def sweep(self, now, limit):
+                nonlocal failures
+                if failures:
+                    failures -= 1
+                    raise StoreUnavailable
+                return await port.sweep(now, limit)
+
+        faltering: Any = Faltering()
+        async with asyncio.timeout(DEADLINE_S), Sweeper(faltering, every_s=0.02):
             while (left := await rows(url)) != [1, 1]:
                 await asyncio.sleep(0.005)
-        return before, left, await port.get(kept.id, account) is not None
+        return left, failures, await port.get(kept.id, account) is not None
 
-    assert with_failing(url, body) == ([121, 121], [1, 1], True)
+    assert with_store(url, body) == ([1, 1], 0, True)
 
 
 def test_a_sweeper_waits_only_a_little_at_the_start_and_stops_at_once():

@@ -9,7 +9,7 @@ import functools
 import operator
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +51,9 @@ _ROWS_AT_ONCE = 128 if sqlite3.sqlite_version_info >= (3, 32) else 32
 _LITTLE_SPACE = 1 << 17  # bytes
 _REFUSED = ("22", "23")  # SQL's classes of errors in the data
 _ADVISORY_LOCK = int.from_bytes(b"trunklin")  # any number that is ours
+
+Rows = Mapping[Table, Sequence[Struct]]
+"""New rows by table, the tables in the order of their references; each record's fields are columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +111,14 @@ class Database:
             return sqlite.insert(table).on_conflict_do_nothing()
         return postgresql.insert(table).on_conflict_do_nothing()
 
-    async def commit_records(self, table: Table, records: Sequence[Struct]) -> None:
-        """Inserts records in a transaction of their own, as ``insert_records`` does."""
+    async def commit_rows(self, rows: Rows) -> None:
+        """Inserts rows in a transaction of their own, as ``insert_records`` does."""
         if self.lane is not None:
-            await self.lane.run(list(_inserts(table, records)))
+            await self.lane.run([one for table in rows for one in _inserts(table, rows[table])])
             return
         async with self.engine.begin() as connection:
-            await self.insert_records(connection, table, records)
+            for table, records in rows.items():
+                await self.insert_records(connection, table, records)
 
     async def insert_records(
         self, connection: AsyncConnection, table: Table, records: Sequence[Struct]

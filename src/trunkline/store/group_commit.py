@@ -7,7 +7,7 @@ arrives while one is under way goes into the next one together. Nobody waits for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -17,12 +17,9 @@ from sqlalchemy import Table
 
 from trunkline.errors import StoreUnavailable
 from trunkline.log import get_logger
-from trunkline.store.connection import Database, in_trouble, reason, unavailable
+from trunkline.store.connection import Database, Rows, in_trouble, reason, unavailable
 
 log = get_logger()
-
-Rows = Mapping[Table, Sequence[Struct]]
-"""New rows by table, the tables in the order of their references; each record's fields are columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +83,7 @@ class GroupCommit:
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         try:
-            async with self._database.engine.begin() as connection:
-                for table, records in _together(group).items():
-                    await self._database.insert_records(connection, table, records)
+            await self._database.commit_rows(_together(group))
         except Exception as error:  # noqa: BLE001 - the loop outlives any failure; each is logged
             if in_trouble(self._database, error):
                 unavailable(error)

@@ -1,4 +1,4 @@
-"""A connection to SQLite with a thread of its own, for what is written behind replies."""
+"""A connection to SQLite with a thread of its own, for what is written in groups."""
 
 from __future__ import annotations
 

@@ -111,4 +111,4 @@ class Writer:
 
     async def _commit(self, group: Sequence[Request]) -> None:
         # A group may be here again although it was committed: the connection broke before it said so.
-        await self._database.commit_records(requests, group)
+        await self._database.commit_rows({requests: group})
