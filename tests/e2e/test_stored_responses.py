@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import openai
 import pytest
 
-from tests.e2e.client import Answer, ask, run
+from tests.e2e.client import Answer, ask, events_of, run, until
 from tests.serving import ECHO, Serving, running
 from tests.simulator import Simulator
 
@@ -220,3 +222,17 @@ def test_the_official_client_reads_lists_and_deletes(router: Serving) -> None:
         with pytest.raises(openai.NotFoundError) as caught:
             client.responses.retrieve(made.id)
         assert caught.value.code == "not_found"
+
+
+def test_a_response_whose_time_is_over_is_gone_and_swept_away(
+    running_simulator: Simulator,
+) -> None:
+    retention = "[responses]\nretention_days = 0.00001\nsweep_interval_s = 0.2\n"  # 0.9 s
+    with running(config=_CONFIG.replace("URL", running_simulator.base_url) + retention) as serving:
+        id = created(serving)["id"]
+        path = f"/v1/responses/{id}"
+        until(lambda: ask(serving, "GET", path).status == 404, "the end of its time")
+        until(lambda: events_of(serving, "responses_swept"), "the sweeper")
+        with closing(sqlite3.connect(serving.home / "trunkline.db")) as database:
+            for table in ("responses", "response_items"):
+                assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)

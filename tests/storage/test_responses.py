@@ -506,6 +506,19 @@ def test_a_response_that_the_database_refuses_does_not_take_others_along(url):
     assert asyncio.run(rows(url)) == [3, 6]
 
 
+@pytest.mark.parametrize("id", ["a\x00b", ids.random_base62(9000)], ids=["null", "too long"])
+def test_an_id_that_only_sqlite_takes_does_not_take_others_along(url, id):
+    async def body(port, database, account):
+        return await asyncio.gather(
+            *(port.save(response_of(account), [item(id=each)], []) for each in ("", "", id, "")),
+            return_exceptions=True,
+        )
+
+    outcomes = with_failing(url, body)
+    refused = StoreUnavailable if url.startswith("postgres") else type(None)
+    assert [type(each) for each in outcomes] == [type(None), type(None), refused, type(None)]
+
+
 def test_a_save_that_nobody_waits_for_any_more_does_not_hold_up_the_rest(url):
     async def body(port, database, account):
         kept, given_up = response_of(account), response_of(account)

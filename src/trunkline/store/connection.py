@@ -49,7 +49,7 @@ _COMMAND_TIMEOUT_S = 30.0  # for one statement, Postgres only
 # Each with 21 values: versions before 3.32 take no more than 999 in all.
 _ROWS_AT_ONCE = 128 if sqlite3.sqlite_version_info >= (3, 32) else 32
 _LITTLE_SPACE = 1 << 17  # bytes
-_REFUSED = ("22", "23")  # SQL's classes of errors in the data
+_REFUSED = ("22", "23", "54")  # SQL's classes of errors in the data, and of what is too large
 _ADVISORY_LOCK = int.from_bytes(b"trunklin")  # any number that is ours
 
 Rows = Mapping[Table, Sequence[Struct]]
