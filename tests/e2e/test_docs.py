@@ -51,7 +51,7 @@ def test_an_example_prints_what_the_pages_say(path, server) -> None:
 
 def test_every_example_stands_in_a_page() -> None:
     shown = {block.shows for block in BLOCKS if block.kind == "file"}
-    assert shown == {path.relative_to(DOCS).as_posix() for path in EXAMPLES}
+    assert {path.relative_to(DOCS).as_posix() for path in EXAMPLES} <= shown
 
 
 def test_the_first_screen_of_the_readme_works_as_pasted(server) -> None:
