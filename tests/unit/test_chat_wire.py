@@ -112,11 +112,6 @@ def test_leniency_leaves_unknown_parameters_out_and_tells_which():
     assert request.fields.keys() == {"model", "messages", "temperature"}
 
 
-def test_leniency_also_leaves_out_what_the_engine_refuses():
-    request = chat.without_refused(decode(lenient=True, audio={}, zzz=1))
-    assert (request.ignored, "audio" in request.fields) == (("audio", "zzz"), False)
-
-
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [

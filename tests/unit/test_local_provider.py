@@ -73,10 +73,10 @@ def provider(client: ScriptedClient, **card: Any) -> LocalProvider:
     return LocalProvider(client=client, card=ModelCard(name="m", **card))  # type: ignore[arg-type]
 
 
-def call(*, stream: bool = False, **fields: Any) -> Call:
+def call(*, stream: bool = False, lenient: bool = False, **fields: Any) -> Call:
     fields = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
     body = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
-    return Call(model="m", body=body, stream=stream, request_id="req_1")
+    return Call(model="m", body=body, stream=stream, request_id="req_1", lenient=lenient)
 
 
 def ask(client: ScriptedClient, *, stream: bool = False, **fields: Any) -> list[Any]:
@@ -180,3 +180,51 @@ def test_a_model_is_shown_the_schema_of_its_answer():
         asyncio.run(main())
     prompt = "".join(str(part) for part in client.asked[0].prompt)
     assert "lurking" in prompt
+
+
+def ignored(*, lenient: bool = False, **fields: Any) -> Any:
+    async def main() -> Any:
+        asked = call(lenient=lenient, **fields)
+        async with provider(ScriptedClient()).open(asked) as reply:
+            return reply.ignored
+
+    return asyncio.run(main())
+
+
+REFUSED: dict[str, Any] = {
+    "audio": {},
+    "functions": [],
+    "guided_grammar": "root ::= [a]",
+    "web_search_options": {},
+    "reasoning": {"max_tokens": 9},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_leniency_leaves_out_what_the_engine_refuses_and_tells_which(name: str) -> None:
+    fields: Any = {name: REFUSED[name]}
+    with pytest.raises(InvalidRequest) as caught:
+        ignored(**fields)
+    assert caught.value.code == "unsupported_parameter"
+    assert ignored(lenient=True, **fields) == [caught.value.param]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"modalities": ["text", "audio"]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x:"}}]}
+            ]
+        },
+    ],
+)
+def test_leniency_does_not_answer_another_question(fields: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        ignored(lenient=True, **fields)
+
+
+def test_what_makes_no_difference_to_the_engine_is_told() -> None:
+    assert ignored(user="u", metadata={"a": "b"}, store=False) == ["metadata", "user"]
+    assert ignored(modalities=["text"]) == []

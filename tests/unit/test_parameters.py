@@ -359,7 +359,7 @@ def test_the_embedded_engine_serves_or_refuses_as_its_table_says(feature):
     call = call_of(ASKED[feature], offer=ModelSettings(), quirks=Quirks())
     if engine_support().fate(feature) is Fate.REFUSED:
         with pytest.raises(InvalidRequest) as caught:
-            asyncio.run(local._read_job(call, card))
+            asyncio.run(local._read_job(call.body, card))
         assert str(caught.value.param).startswith(FEATURES[feature].parameter)
         return
-    assert asyncio.run(local._read_job(call, card)).messages
+    assert asyncio.run(local._read_job(call.body, card)).messages

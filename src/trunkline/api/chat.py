@@ -19,7 +19,6 @@ from trunkline.log import get_logger
 from trunkline.providers.base import Call
 from trunkline.providers.parameters import HELD_BACK_BY, features_of
 from trunkline.routing import (
-    LOCAL,
     Answer,
     Plan,
     Relay,
@@ -56,8 +55,6 @@ class ChatCompletions:
             self._settle(run)
 
         plan = self._intake.plan(exchange, request, resolve, lenient=lenient, refused=refused)
-        if lenient and plan.deployments and plan.deployments[0].provider == LOCAL:
-            request = chat.without_refused(request)
         run = _Run(exchange, request, plan, lenient=lenient)
         with recorded(run, partial(self._settle, run)):
             await until_hangup(receive, run.exchange, self._answer(run, send))

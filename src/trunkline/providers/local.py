@@ -6,7 +6,15 @@ import asyncio
 import datetime
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
@@ -25,6 +33,8 @@ from trunkline.engine.model import ModelCard
 from trunkline.errors import InvalidRequest
 from trunkline.ids import new_id, now
 from trunkline.providers.base import Call, ReasoningFields, Reply
+from trunkline.providers.parameters import FEATURES, engine_support, features_of
+from trunkline.providers.request import leave_out
 from trunkline.providers.turn import Rules, Spoken, Turn
 from trunkline.wire import chat, harmony
 from trunkline.wire.invalid import translated
@@ -38,6 +48,11 @@ _EFFORTS: Mapping[str, harmony.Effort] = {
     "xhigh": "high",
     "max": "high",
 }
+
+_SUPPORT = engine_support()
+_MAKES_NO_DIFFERENCE = frozenset(
+    [name for name, one in chat.PARAMETERS.items() if one.engine is chat.Fate.IGNORED]
+)
 
 _TOKEN_ID = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -81,7 +96,8 @@ class LocalProvider:
         Raises InvalidRequest for what the engine cannot serve, EngineOverloaded, EngineUnavailable,
         and UpstreamError if the engine fails.
         """
-        job = await _read_job(call, self._card)
+        body, ignored = _served(call)
+        job = await _read_job(body, self._card)
         prompt = harmony.render(
             job.messages,
             date=self._today().isoformat(),
@@ -114,10 +130,10 @@ class LocalProvider:
                 )
                 if call.stream:
                     async with aclosing(_encoded(chunks)) as encoded:
-                        yield Reply(encoded)
+                        yield Reply(encoded, ignored=ignored)
                 else:
                     whole = chat.fold([chunk async for some in chunks for chunk in some])
-                    yield Reply(_one(chat.encode(whole)))
+                    yield Reply(_one(chat.encode(whole)), ignored=ignored)
 
 
 # ------------------------------------------------------------------------------------- the request
@@ -152,9 +168,22 @@ class _TemplateSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     model_identity: str | None = None
 
 
-async def _read_job(call: Call, card: ModelCard) -> _Job:
-    _refuse_unsupported(call.body)
-    parameters = msgspec.json.decode(chat.encode(call.body), type=chat.ChatParameters)
+def _served(call: Call) -> tuple[dict[str, Raw], Collection[str]]:
+    """Returns what is asked of the engine, and the names of what is left out.
+
+    That is what makes no difference, and for a ``lenient`` caller what is refused otherwise.
+    """
+    body = dict(call.body)
+    features = features_of(body)
+    without = features & _MAKES_NO_DIFFERENCE
+    if call.lenient:
+        without |= {name for name in features & _SUPPORT.refused if FEATURES[name].droppable}
+    return body, sorted({leave_out(body, name) for name in without})
+
+
+async def _read_job(body: Mapping[str, Raw], card: ModelCard) -> _Job:
+    _refuse_unsupported(body)
+    parameters = msgspec.json.decode(chat.encode(body), type=chat.ChatParameters)
     if parameters.top_logprobs and not parameters.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
     template = _TemplateSettings()
@@ -194,7 +223,7 @@ def _refuse_unsupported(fields: Mapping[str, Raw]) -> None:
                 code="unsupported_parameter",
                 param=name,
             )
-    if (modalities := fields.get("modalities")) and bytes(modalities).split() != [b'["text"]']:
+    if (modalities := fields.get("modalities")) and msgspec.json.decode(modalities) != ["text"]:
         raise InvalidRequest(
             'modalities: the embedded engine serves ["text"] only',
             code="unsupported_parameter",

@@ -92,7 +92,7 @@ class RequestForm:
         left_out = wanted & support.refused
         _check(left_out, lenient=lenient)
         left_out |= wanted & support.ignored
-        ignored = tuple(sorted({_left_out(body, name) for name in left_out}))
+        ignored = tuple(sorted({leave_out(body, name) for name in left_out}))
         emulations = set(wanted & support.emulated)
         if _calls_nothing(wanted, support):
             emulations.add(NO_CALL)
@@ -138,8 +138,8 @@ class RequestForm:
         return b'"reasoning' in bytes(before) and b'"reasoning' not in bytes(after)
 
 
-def _left_out(body: _Body, feature: str) -> str:
-    """Leaves out what asks for a feature; returns what that was."""
+def leave_out(body: _Body, feature: str) -> str:
+    """Leaves out what asks for a feature; returns the name of what that was."""
     if feature == BUDGET:
         options = _decode(body["reasoning"])
         del options["max_tokens"]

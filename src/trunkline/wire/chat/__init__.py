@@ -58,7 +58,6 @@ from trunkline.wire.chat.requests import (
     StreamOptions,
     decode_request,
     request_of,
-    without_refused,
 )
 from trunkline.wire.chat.tools import (
     AllowedTool,
@@ -129,6 +128,5 @@ __all__ = [
     "request_of",
     "usage_alone",
     "with_cost",
-    "without_refused",
     "without_usage",
 ]

@@ -218,13 +218,3 @@ def request_of(fields: dict[str, Raw]) -> ChatRequest:
     """Returns the request that these top-level fields make, which are known to be right."""
     parameters = _decoder.decode(msgspec.json.encode(fields))
     return ChatRequest(parameters=parameters, fields=fields, ignored=())
-
-
-def without_refused(request: ChatRequest) -> ChatRequest:
-    """Leaves out what the embedded engine refuses, for a caller who asked for leniency."""
-    refused = [n for n in request.fields if PARAMETERS[n].engine is Fate.REFUSED]
-    if not refused:
-        return request
-    fields = {name: raw for name, raw in request.fields.items() if name not in refused}
-    ignored = tuple(sorted({*request.ignored, *refused}))
-    return msgspec.structs.replace(request, fields=fields, ignored=ignored)
