@@ -12,7 +12,7 @@ from trunkline.config import ModelSettings, Quirks
 from trunkline.providers.base import Call
 from trunkline.providers.history import History
 from trunkline.providers.openai import OpenAIChat
-from trunkline.providers.parameters import support_of
+from trunkline.providers.parameters import IMAGES, features_of, support_of
 from trunkline.providers.schemas import narrowed
 
 USER = {"role": "user", "content": "hi"}
@@ -118,6 +118,28 @@ def test_values_that_ask_for_nothing_are_not_sent_where_the_parameter_is_not_tak
     neutral = {"presence_penalty": 0, "logprobs": False, "n": 1, "parallel_tool_calls": True}
     assert sent(quirks, **neutral) == {}
     assert sent(Quirks(), **neutral) == neutral
+
+
+@pytest.mark.parametrize(
+    "spaced",
+    [
+        b'{"modalities": [\n  "text"\n]}',
+        b'{"logit_bias": { }}',
+        b'{"chat_template_kwargs": {\n}}',
+        b'{"tools": [ ], "tool_choice": "required"}',
+        b'{"messages": [{"role": "user", "content": "image_url"}]}',
+        b'{"messages": [{"role": "user", "content": "{\\"type\\": \\"image_url\\"}"}]}',
+    ],
+)
+def test_what_asks_for_nothing_does_so_however_it_is_written(spaced):
+    assert features_of(msgspec.json.decode(spaced, type=dict[str, msgspec.Raw])) == frozenset()
+
+
+@pytest.mark.parametrize("between", ["", " ", "\n"])
+def test_an_image_is_seen_however_it_is_written(between):
+    part = f'{{"image_url": {{"url": "data:"}}, "type"{between}:{between}"image_url"}}'
+    messages = f'[{{"role": "user", "content": [{part}]}}]'.encode()
+    assert features_of({"messages": msgspec.Raw(messages)}) == {IMAGES}
 
 
 def test_a_stream_is_not_asked_for_usage_where_that_is_not_taken():

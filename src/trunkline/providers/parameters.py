@@ -7,6 +7,7 @@ and emulation.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
@@ -215,7 +216,10 @@ def _lacking(quirks: Quirks, offer: ModelSettings) -> Iterator[str]:
 _decode = msgspec.json.Decoder().decode
 
 _NOTHING = frozenset[str]()
-# Values that ask for what holds without them.
+_SPACE = b" \t\r\n"
+_EMPTY_LIST = re.compile(rb"\[\s*\]")
+_IMAGE_PART = re.compile(rb'"type"\s*:\s*"image_url"')  # in a text the quotes are escaped
+# Values that ask for what holds without them, however they are spaced.
 _NEUTRAL: Mapping[str, frozenset[bytes]] = {
     "n": frozenset({b"1"}),
     "presence_penalty": frozenset({b"0", b"0.0"}),
@@ -239,9 +243,14 @@ def features_of(fields: Mapping[str, Raw]) -> frozenset[str]:
         read = _READ.get(name)
         if read is not None:
             found |= read(fields)
-        elif name in FEATURES and bytes(raw) not in _NEUTRAL.get(name, ()):
+        elif name in FEATURES and not _is_neutral(name, raw):
             found.add(name)
     return frozenset(found)
+
+
+def _is_neutral(name: str, raw: Raw) -> bool:
+    neutral = _NEUTRAL.get(name)
+    return neutral is not None and bytes(raw).translate(None, _SPACE) in neutral
 
 
 def effort_feature(effort: str) -> str:
@@ -252,7 +261,7 @@ def effort_feature(effort: str) -> str:
 def has_tools(fields: Mapping[str, Raw]) -> bool:
     """Whether a request lets tools be called."""
     return (
-        bytes(fields.get("tools", b"[]")) != b"[]"
+        not _EMPTY_LIST.match(bytes(fields.get("tools", b"[]")))
         and bytes(fields.get("tool_choice", b"")) != b'"none"'
     )
 
@@ -263,7 +272,7 @@ def _of_tools(fields: Mapping[str, Raw]) -> Set[str]:
 
 def _of_choice(fields: Mapping[str, Raw]) -> Set[str]:
     raw = bytes(fields["tool_choice"])
-    if bytes(fields.get("tools", b"[]")) == b"[]":
+    if _EMPTY_LIST.match(bytes(fields.get("tools", b"[]"))):
         return _NOTHING
     match raw:
         case b'"auto"':
@@ -319,7 +328,7 @@ def _of_reasoning(fields: Mapping[str, Raw]) -> Set[str]:
 
 
 def _of_messages(fields: Mapping[str, Raw]) -> Set[str]:
-    return {IMAGES} if b'"image_url"' in bytes(fields["messages"]) else _NOTHING
+    return {IMAGES} if _IMAGE_PART.search(bytes(fields["messages"])) else _NOTHING
 
 
 _READ: Mapping[str, Callable[[Mapping[str, Raw]], Set[str]]] = {
