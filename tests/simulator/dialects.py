@@ -24,7 +24,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One provider's way of answering; the defaults are OpenAI's."""
 
     path: str = "/v1"
-    reasoning: Literal["reasoning", "reasoning_content", "inline", "both"] = "reasoning"
+    reasoning: Literal["reasoning", "reasoning_content", "inline", "both", "parts"] = "reasoning"
     details: bool = False
     """OpenRouter's ``reasoning_details`` beside the reasoning."""
     head: Json = {}
@@ -120,6 +120,10 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             message["content"] = f"<reasoning>{thought}</reasoning>{message['content'] or ''}"
         if self.reasoning == "both" and thought:
             message = {**message, "reasoning": thought, "reasoning_content": thought}
+        if self.reasoning == "parts" and thought:
+            message = {k: v for k, v in message.items() if k != script.reasoning_field}
+            said = [{"type": "text", "text": message["content"]}] if message["content"] else []
+            message["content"] = [_part(thought), *said]
         if self.details and thought:
             message = {**message, "reasoning_details": [_detail(thought)]}
         return {**self.nulls, **message}
@@ -128,6 +132,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         thought = delta.get(script.reasoning_field)
         if self.reasoning == "both" and thought:
             delta = {**delta, "reasoning": thought, "reasoning_content": thought}
+        if self.reasoning == "parts" and thought:
+            delta = {k: v for k, v in delta.items() if k != script.reasoning_field}
+            delta["content"] = [_part(thought)]
         if self.details and thought:
             delta = {**delta, "content": "", "reasoning_details": [_detail(thought)]}
         if self.role_always:
@@ -161,6 +168,10 @@ def _inline(delta: Json, field: str, opened: bool) -> tuple[Json, bool]:
     if opened and rest.get("content"):
         return {**rest, "content": f"</reasoning>{rest['content']}"}, False
     return rest, opened
+
+
+def _part(thought: str) -> Json:
+    return {"type": "reasoning", "summary": [{"type": "summary_text", "text": thought}]}
 
 
 def _detail(thought: str) -> Json:
@@ -401,6 +412,7 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     "databricks": Dialect(
         path="/serving-endpoints",
+        reasoning="parts",
         error=lambda status, message, param: {"error_code": "BAD_REQUEST", "message": message},
         rules=(_results_follow_calls, _sees_nothing),
     ),

@@ -236,6 +236,48 @@ def test_a_stream_with_a_finish_reason_needs_no_done():
     assert decoder.flush() == ()
 
 
+THOUGHT = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
+THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+SAID = {"type": "text", "text": "Hi"}
+IMAGE = {"type": "image", "data": "x"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "content", "reasoning"),
+    [
+        ([THOUGHT, SAID], "Hi", "Hm."),
+        ([THINKING, SAID], "Hi", "Hm."),
+        ([THOUGHT, THOUGHT], None, "Hm.Hm."),
+        ([SAID, SAID], "HiHi", None),
+        ([SAID, IMAGE], [SAID, IMAGE], None),
+        ([SAID, "odd"], [SAID, "odd"], None),
+        (
+            [{"type": "reasoning", "summary": "odd"}],
+            [{"type": "reasoning", "summary": "odd"}],
+            None,
+        ),
+        ([{"type": "reasoning", "summary": [7, {"text": 7}]}], None, None),
+        ([], None, None),
+    ],
+)
+@pytest.mark.parametrize("model", ["gpt-oss-20b", "another"])
+@pytest.mark.parametrize("spaced", [False, True])
+def test_content_in_parts_comes_out_as_text_and_reasoning(parts, content, reasoning, model, spaced):
+    def written(holder):
+        whole = {"choices": [{"index": 0, holder: {"content": parts}, "finish_reason": "length"}]}
+        return json.dumps(whole, separators=None if spaced else (",", ":")).encode()
+
+    expected = {"content": content}
+    if reasoning:
+        expected |= {"reasoning": reasoning, "reasoning_content": reasoning}
+    asked = dataclasses.replace(ANY, model=model)
+    (document,) = OpenAIChat().reply(asked, written("message")).chunks
+    assert json.loads(document)["choices"][0]["message"] == expected
+    decoder = OpenAIChat().decoder(asked)
+    (document,) = [*decoder.decode([written("delta")]), *decoder.flush()]
+    assert json.loads(document)["choices"][0]["delta"] == expected
+
+
 @pytest.mark.parametrize(
     ("payloads", "used"),
     [

@@ -512,7 +512,7 @@ def test_a_refusal_may_be_streamed():
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_content_in_parts_outlives_a_repair(stream):
-    parts = [{"type": "text", "text": "Hi"}]
+    parts = [{"type": "text", "text": "Hi"}, {"type": "image", "data": "x"}]
     if stream:
         decoder = OpenAIChat().decoder(call({}, stream=True))
         [said] = decoder.decode([msgspec.json.encode(chunk({"content": parts}, "tool_calls"))])

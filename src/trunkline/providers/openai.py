@@ -116,7 +116,7 @@ class OpenAIChat:
             _raise_if_error(completion, secrets=self._secrets)
             choices = _decode_objects(completion.get("choices", b"[]")) or []
             named = None
-            if b'"reasoning' in body:
+            if b'"reasoning' in body or _may_be_in_parts(body):
                 named = _renamed(completion, choices, "message", self._fields(call))
         except _NOT_JSON as error:
             raise _not_a_completion() from error
@@ -267,7 +267,9 @@ class ChatDecoder:
         """Returns the chunk, or the chunks, that a payload stands for; none if it stands for nothing."""
         # The braces are all that is checked of a chunk that nothing else needs decoded.
         if payload[:1] == b"{" and payload[-1:] == b"}" and b'"error"' not in payload:
-            return [self._named(payload) if b'"reasoning' in payload else payload]
+            if b'"reasoning' in payload or _may_be_in_parts(payload):
+                return [self._named(payload)]
+            return [payload]
         stripped = payload.strip()
         if stripped == DONE:
             self.done = True
@@ -420,18 +422,53 @@ def _renamed(
     holder: Literal["message", "delta"],
     fields: _Shown,
 ) -> bytes | None:
-    """Returns the document with reasoning text under the wanted names, None if it is so already."""
+    """Returns the document with texts, and reasoning under the wanted names, None if it is so already."""
     changed = False
     for choice in choices:
         if holder in choice:
             inner = _decode_delta(choice[holder])
-            if inner and _rename(inner, fields):
+            if inner and _join(inner) | _rename(inner, fields):
                 choice[holder] = Raw(_encode(inner))
                 changed = True
     if not changed:
         return None
     document["choices"] = Raw(_encode(choices))
     return _encode(document)
+
+
+def _may_be_in_parts(document: bytes) -> bool:
+    return b'"content":[' in document or b'"content": [' in document
+
+
+def _join(holder: dict[str, Raw]) -> bool:
+    """Writes content that comes in parts, reasoning among them, as the texts that they make together.
+
+    So do Databricks (``reasoning``) and Mistral (``thinking``). What else there is in parts stays.
+    """
+    content = holder.get("content", b"")
+    if not bytes(content).startswith(b"["):
+        return False
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in _decode_any(content):
+        match part:
+            case {"type": "text", "text": str(text)}:
+                texts.append(text)
+            case {"type": "reasoning", "summary": [*within]} | {
+                "type": "thinking",
+                "thinking": [*within],
+            }:
+                thoughts += [
+                    one["text"]
+                    for one in within
+                    if isinstance(one, dict) and isinstance(one.get("text"), str)
+                ]
+            case _:
+                return False
+    holder["content"] = Raw(_encode("".join(texts) if texts else None))
+    if thoughts:
+        holder.setdefault("reasoning", Raw(_encode("".join(thoughts))))
+    return True
 
 
 def _rename(holder: dict[str, Raw], fields: _Shown) -> bool:
