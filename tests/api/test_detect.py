@@ -87,13 +87,28 @@ def test_who_is_none_of_them_is_not_found(unused_port: int) -> None:
 
 
 def test_a_server_that_wants_a_key_is_found_without_models() -> None:
-    with standing_in(servers.VLLM_WITH_KEY) as port:
+    with standing_in(servers.VLLM, key="vllm-canary") as port:
         (found,) = asyncio.run(detect([port]))
-    assert (found.name, found.models, found.why) == (
-        "vllm",
-        (),
-        "does not list its models without a key",
-    )
+        (refused,) = asyncio.run(detect([port], keys={port: "another"}))
+        (listed,) = asyncio.run(detect([port], keys={port: "vllm-canary"}))
+    assert (found.name, found.models) == ("vllm", ())
+    assert found.why.startswith("wants a key: give [providers.vllm] its base_url and api_key_env")
+    assert refused.why == "does not list its models with the configured key"
+    assert [model.id for model in listed.models] == ["mine/tuned model"]
+
+
+def test_a_server_that_wants_a_key_is_asked_with_the_configured_one(
+    detecting: Detect, tmp_path: Path
+) -> None:
+    file = tmp_path / "trunkline.toml"
+    file.touch(mode=0o600)
+    with standing_in(servers.VLLM, key="vllm-canary") as port:
+        file.write_text(
+            f'[providers.gpu]\nbase_url = "http://localhost:{port}/v1"\napi_key = "vllm-canary"\n'
+        )
+        done = detecting(port, "--write")
+    assert done.exit_code == 0
+    assert loaded(file).providers["gpu"].models["mine/tuned-model"].id == "mine/tuned model"
 
 
 def test_the_usual_ports_are_those_of_their_documents() -> None:

@@ -159,7 +159,7 @@ VLLM: Answers = {
     ),
 }
 
-VLLM_WITH_KEY: Answers = {**VLLM, "/v1/models": (401, {"error": "Unauthorized"})}
+_UNAUTHORIZED = (401, {"error": "Unauthorized"})
 
 TRUNKLINE: Answers = {
     "": (401, {"error": {"message": "no key", "code": "invalid_api_key"}}),
@@ -168,12 +168,15 @@ TRUNKLINE: Answers = {
 
 
 @contextmanager
-def standing_in(answers: Answers) -> Iterator[int]:
-    """Serves the answers on loopback; yields the port."""
+def standing_in(answers: Answers, *, key: str = "") -> Iterator[int]:
+    """Serves the answers on loopback, what is under ``/v1`` for the key alone; yields the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             status, body = answers.get(self.path, answers[""])
+            given = self.headers.get("Authorization", "")
+            if key and self.path.startswith("/v1") and given != f"Bearer {key}":
+                status, body = _UNAUTHORIZED
             data = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

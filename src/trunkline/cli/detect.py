@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -45,7 +45,8 @@ def detect(
     from trunkline.providers.detect import detect as look
 
     settings = load(config, environ=os.environ)
-    found = asyncio.run(look(ports or PORTS))
+    ports = ports or [*PORTS]
+    found = asyncio.run(look(ports, keys=dict(_keys(ports, settings))))
     names = _names(found, settings)
     tables = "\n".join(text for one in found if (text := _tables(one, names[one.port], settings)))
     file = settings.file or Path.cwd() / FILE_NAME
@@ -116,6 +117,14 @@ def _public(one: Found, name: str, settings: Settings) -> dict[str, Any]:
             for model in one.models
         ],
     }
+
+
+def _keys(ports: Iterable[int], settings: Settings) -> Iterator[tuple[int, str]]:
+    """Yields each port that a provider with a key is configured at, and the key."""
+    for port in ports:
+        for provider in settings.providers.values():
+            if provider.key and _is_at(provider.base_url, port):
+                yield port, provider.key.reveal()
 
 
 def _names(found: Iterable[Found], settings: Settings) -> dict[int, str]:

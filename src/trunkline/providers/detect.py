@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -96,47 +96,71 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://127.0.0.1:{self.port}/v1"
 
 
-async def detect(ports: Iterable[int] = PORTS) -> list[Found]:
-    """Asks each port of loopback, all at once; returns the servers in the order of the ports."""
+async def detect(
+    ports: Iterable[int] = PORTS, *, keys: Mapping[int, str] | None = None
+) -> list[Found]:
+    """Asks each port of loopback, all at once; returns the servers in the order of the ports.
+
+    ``keys`` are those of ports that are configured with one.
+    """
+    keys = keys or {}
     async with Client() as client, asyncio.TaskGroup() as group:
-        asked = [group.create_task(_ask(client, port)) for port in dict.fromkeys(ports)]
+        asked = [
+            group.create_task(_ask(_Port(client, port, keys.get(port))))
+            for port in dict.fromkeys(ports)
+        ]
     return [found for task in asked if (found := task.result())]
 
 
-async def _ask(client: Client, port: int) -> Found | None:
+class _Port(NamedTuple):
+    """Somewhere to ask, and with which key."""
+
+    client: Client
+    number: int
+    key: str | None
+
+    async def get(self, path: str) -> bytes:
+        authorization = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        async with self.client.send(
+            f"http://127.0.0.1:{self.number}{path}",
+            method="GET",
+            headers={"Accept": "application/json", **authorization},
+            timeouts=_PATIENCE,
+        ) as incoming:
+            return await incoming.read(_MAX_BYTES)
+
+
+async def _ask(port: _Port) -> Found | None:
     for server in SERVERS:
         try:
-            said = await _get(client, port, server.path)
+            said = _json(await port.get(server.path))
         except UpstreamError:
             return None  # nobody listens, or it does not speak HTTP
         if isinstance(said, dict) and server.is_one(said):
-            return await _found(client, port, server, said)
+            return await _found(port, server, said)
     return None
 
 
-async def _found(client: Client, port: int, server: Server, said: Mapping[str, Any]) -> Found:
+async def _found(port: _Port, server: Server, said: Mapping[str, Any]) -> Found:
     try:
-        listed = await _get(client, port, "/v1/models", raw=True)
+        listed = await port.get("/v1/models")
         ids = {entry.id: entry.said.get("context") for entry in entries(listed)}
         models, why = _models(server, said, {i: int(c) if c else None for i, c in ids.items()}), ""
     except UpstreamError:
         models, why = (), "does not list its models"
     except ValueError:
-        models, why = (), "does not list its models without a key"
-    return Found(name=server.name, title=server.title, port=port, models=models, why=why)
+        models, why = (), _wants_key(server, port)
+    return Found(name=server.name, title=server.title, port=port.number, models=models, why=why)
 
 
-async def _get(client: Client, port: int, path: str, *, raw: bool = False) -> Any:
-    """Returns the JSON at a path, or its bytes; None if there is no JSON."""
-    async with client.send(
-        f"http://127.0.0.1:{port}{path}",
-        method="GET",
-        headers={"Accept": "application/json"},
-        timeouts=_PATIENCE,
-    ) as incoming:
-        body = await incoming.read(_MAX_BYTES)
-    if raw:
-        return body
+def _wants_key(server: Server, port: _Port) -> str:
+    if port.key:
+        return "does not list its models with the configured key"
+    return f"wants a key: give [providers.{server.name}] its base_url and api_key_env, then detect again"
+
+
+def _json(body: bytes) -> Any:
+    """Returns what is JSON, None for anything else."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
