@@ -10,6 +10,7 @@ import time
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TIME_DIGITS = 8  # milliseconds in base 62: enough until the year 8888
 _RANDOM_DIGITS = 22  # 131 bits
+_DRAWN = 100 * _RANDOM_DIGITS
 
 # A byte below 248 = 4 · 62 gives each digit in four ways; the others would favour some digits.
 _DIGITS = (ALPHABET * 5)[:256].encode()
@@ -21,7 +22,7 @@ def new_id(prefix: str) -> str:
 
     Sorting ids of one prefix as text sorts them by the millisecond of their making.
     """
-    return f"{prefix}_{_moment(time.time_ns() // 1_000_000)}{random_base62(_RANDOM_DIGITS)}"
+    return f"{prefix}_{_moment(time.time_ns() // 1_000_000)}{_spare.take(_RANDOM_DIGITS)}"
 
 
 @functools.lru_cache(maxsize=4)
@@ -45,6 +46,28 @@ def random_base62(digits: int) -> str:
     while len(found) < digits:
         found += os.urandom(2 * digits).translate(_DIGITS, _UNFAIR)
     return found[:digits].decode()
+
+
+class _Spare:
+    """Random digits that were drawn many at a time: each draw is a call into the kernel."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Leaves none: a forked process that had the same would make the same ids."""
+        self._digits = ""
+
+    def take(self, count: int) -> str:
+        if len(self._digits) < count:
+            self._digits = random_base62(_DRAWN)
+        taken, self._digits = self._digits[:count], self._digits[count:]
+        return taken
+
+
+_spare = _Spare()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_spare.forget)
 
 
 def now() -> datetime.datetime:
