@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import email.utils
 import json
 import time
@@ -188,7 +187,7 @@ def test_whatever_says_something_commits(first):
 )
 @pytest.mark.parametrize("model", ["gpt-oss", "qwen3"])
 def test_nothing_may_be_written_as_null_or_empty_and_does_not_commit(silent, model):
-    decoder = OpenAIChat().decoder(dataclasses.replace(ANY, model=model))
+    decoder = OpenAIChat().decoder(msgspec.structs.replace(ANY, model=model))
     assert decoder.decode([silent]) == []
     said = delta(content="Hi")
     assert decoder.decode([said, silent]) == [silent, said, silent]

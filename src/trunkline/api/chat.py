@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from starlette.types import Receive, Scope, Send
@@ -13,8 +13,8 @@ from trunkline.api.errors import envelope
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.pulse import Pulse
 from trunkline.api.receive import until_hangup
-from trunkline.api.run import Intake, Run, estimated_usage, recorded
-from trunkline.api.send import send_json, send_rest, send_stream
+from trunkline.api.run import Intake, Recorded, Run, estimated_usage
+from trunkline.api.send import begin_stream, send_json, send_last, send_some
 from trunkline.log import get_logger
 from trunkline.providers.base import Call
 from trunkline.providers.parameters import HELD_BACK_BY, features_of
@@ -56,7 +56,7 @@ class ChatCompletions:
 
         plan = self._intake.plan(exchange, request, resolve, lenient=lenient, refused=refused)
         run = _Run(exchange, request, plan, lenient=lenient)
-        with recorded(run, partial(self._settle, run)):
+        with Recorded(run, partial(self._settle, run)):
             await until_hangup(receive, run.exchange, self._answer(run, send))
 
     async def _answer(self, run: _Run, send: Send) -> None:
@@ -66,8 +66,8 @@ class ChatCompletions:
         async with self._relay.open(run.plan, run.call(), run.given_up) as answer:
             self._committed(run, answer)
             if run.exchange.stream:
-                frames = self._frames(run, answer)
-                await send_stream(send, run.exchange, frames, headers=run.headers())
+                await begin_stream(send, run.exchange, headers=run.headers())
+                await self._pass_on(run, answer, send)
                 return
             (body,) = [document async for some in answer.reply.chunks for document in some]
             run.usage = chat.peek_usage(body)
@@ -86,11 +86,9 @@ class ChatCompletions:
                 async with self._relay.open(run.plan, run.call(), run.given_up) as answer:
                     self._committed(run, answer)
                     await _stopped(beat)
-                    frames = self._frames(run, answer)
-                    if pulse.begun:
-                        await send_rest(send, run.exchange, frames)
-                    else:
-                        await send_stream(send, run.exchange, frames, headers=run.headers())
+                    if not pulse.begun:
+                        await begin_stream(send, run.exchange, headers=run.headers())
+                    await self._pass_on(run, answer, send)
             except Exception as error:  # noqa: BLE001  # raised, or told in the stream, just below
                 failure = error
                 await _stopped(beat)
@@ -98,19 +96,19 @@ class ChatCompletions:
             return
         if not pulse.begun:
             raise failure
-        await send_rest(send, run.exchange, _told(run, failure))
+        await send_last(send, run.exchange, _told(run, failure))
 
     def _committed(self, run: _Run, answer: Answer) -> None:
         run.committed(answer)
         self._intake.chooser.answered(run.plan, answer.deployment)
 
-    async def _frames(self, run: _Run, answer: Answer) -> AsyncGenerator[bytes, None]:
-        """Frames the chunks; usage is read on the way and passed on only if it was asked for."""
-        held_up_s = 0.0
+    async def _pass_on(self, run: _Run, answer: Answer, send: Send) -> None:
+        """Sends the chunks; usage is read on the way and passed on only if it was asked for."""
+        exchange, held_up_s = run.exchange, 0.0
         try:
             async for some in answer.reply.chunks:
-                if run.exchange.first_chunk_s is None:
-                    run.exchange.first_chunk_s = run.exchange.elapsed_s()
+                if exchange.first_chunk_s is None:
+                    exchange.first_chunk_s = exchange.elapsed_s()
                 frames = sse.encode(some)
                 usages = frames.count(b'"usage"')
                 if usages and usages != frames.count(b'"usage":null'):
@@ -118,16 +116,15 @@ class ChatCompletions:
                 run.chunks += len(some)
                 if frames:
                     handed_over = time.perf_counter()
-                    yield frames
+                    await send_some(send, frames)
                     held_up_s += time.perf_counter() - handed_over
             answer.ended(run.tokens(), held_up_s=held_up_s)
         except Exception as error:  # noqa: BLE001  # the edge of a stream: it is told there
             answer.broke_off(error)
-            async for frame in _told(run, error):
-                yield frame
+            await send_last(send, exchange, _told(run, error))
             return
         last = run.last_usage()
-        yield _DONE if last is None else sse.encode([last]) + _DONE
+        await send_last(send, exchange, _DONE if last is None else sse.encode([last]) + _DONE)
 
     def _settle(self, run: _Run) -> None:
         run.note_reply(run.reply)
@@ -140,10 +137,10 @@ async def _stopped(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def _told(run: _Run, error: Exception) -> AsyncGenerator[bytes, None]:
-    """Yields what is left to a stream whose status line is gone: one error event."""
+def _told(run: _Run, error: Exception) -> bytes:
+    """Returns what is left to a stream whose status line is gone: one error event."""
     failure = run.broke_off(error)
-    yield b"event: error\ndata: " + envelope(failure) + b"\n\n"
+    return b"event: error\ndata: " + envelope(failure) + b"\n\n"
 
 
 class _Run(Run):

@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.receive import until_hangup
-from trunkline.api.run import Intake, Run, recorded
+from trunkline.api.run import Intake, Recorded, Run
 from trunkline.api.send import send_json
 from trunkline.providers.base import Call
 from trunkline.routing import (
@@ -46,7 +46,7 @@ class Embeddings:
 
         plan = self._intake.plan(exchange, request, resolve, lenient=lenient, refused=refused)
         run = _Run(exchange, request, plan)
-        with recorded(run, partial(self._intake.settle, run)):
+        with Recorded(run, partial(self._intake.settle, run)):
             await until_hangup(receive, exchange, self._answer(run, send))
 
     def _resolve(self, name: str) -> Plan:

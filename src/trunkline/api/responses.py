@@ -17,7 +17,7 @@ from trunkline.accounts import Usage as BilledUsage
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.pulse import Pulse
 from trunkline.api.receive import until_hangup
-from trunkline.api.run import Intake, Run, billed, estimated_usage, recorded
+from trunkline.api.run import Intake, Recorded, Run, billed, estimated_usage
 from trunkline.api.send import send_json, send_rest, send_stream
 from trunkline.errors import (
     APIError,
@@ -113,7 +113,7 @@ class Responses:
             )
             turn = Turn(response=response, fields=context.fields, names=offered.names)
             run = _Run(exchange, request, plan, self._relay, lenient=lenient)
-            with recorded(run, partial(self._intake.settle, run)):
+            with Recorded(run, partial(self._intake.settle, run)):
                 await until_hangup(
                     receive, exchange, self._answer(run, turn, context, conversation, send)
                 )

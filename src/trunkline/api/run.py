@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import ClassVar, Literal
 
 import msgspec
@@ -266,23 +266,32 @@ def estimated_usage(prompt_bytes: int, chunks: int) -> Usage:
     return Usage(prompt_tokens=asked, completion_tokens=chunks, total_tokens=asked + chunks)
 
 
-@contextmanager
-def recorded(run: Run, settle: Callable[[], None]) -> Iterator[None]:
+class Recorded:
     """Notes how a run ends, and settles it, however that is."""
-    try:
-        yield
-    except ClientGoneError:
-        run.status, run.error_code = 499, "client_gone"
-        raise
-    except asyncio.CancelledError:
-        run.status = run.exchange.status or ServerStopping.status
-        run.error_code = ServerStopping.code
-        raise
-    except Exception as error:
-        run.failed(error)
-        raise
-    finally:
-        settle()
+
+    __slots__ = ("_run", "_settle")
+
+    def __init__(self, run: Run, settle: Callable[[], None]) -> None:
+        self._run = run
+        self._settle = settle
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run = self._run
+        if isinstance(error, ClientGoneError):
+            run.status, run.error_code = 499, "client_gone"
+        elif isinstance(error, asyncio.CancelledError):
+            run.status = run.exchange.status or ServerStopping.status
+            run.error_code = ServerStopping.code
+        elif isinstance(error, Exception):
+            run.failed(error)
+        self._settle()
 
 
 def _header_text(text: str) -> bytes:

@@ -68,6 +68,16 @@ async def send_rest(send: Send, exchange: Exchange, frames: AsyncIterator[bytes]
     """Sends the events of a stream that has begun, and its end."""
     async with aclosing(frames):  # type: ignore[type-var]  # every caller passes a generator
         async for frame in frames:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await send_some(send, frame)
+    await send_last(send, exchange, b"")
+
+
+async def send_some(send: Send, frames: bytes) -> None:
+    """Sends events of a stream that has begun, all in one write."""
+    await send({"type": "http.response.body", "body": frames, "more_body": True})
+
+
+async def send_last(send: Send, exchange: Exchange, frames: bytes) -> None:
+    """Sends the last events of a stream, and its end with them."""
     exchange.answered = True
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": frames})

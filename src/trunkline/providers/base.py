@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -16,8 +15,7 @@ ReasoningFields = Literal["both", "reasoning", "reasoning_content"]
 """Under which names a reply carries the model's reasoning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One chat completion to be made, in the chat wire format.
 
     ``model`` is the provider's own id of the model. ``body`` holds the request's top-level fields
@@ -36,8 +34,7 @@ class Call:
     lenient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What a provider answers, once it has committed.
 
     ``chunks`` yields lists of JSON documents, those of one network read together: chat completion
@@ -69,8 +66,7 @@ class Provider(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """An HTTP request to an upstream, relative to the provider's base URL.
 
     ``emulations`` and ``ignored`` as in `Reply`.

@@ -6,7 +6,6 @@ A reply that is checked is held back until it is right, also for a caller who st
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -64,7 +63,7 @@ class Emulating:
         async with self._provider.open(call) as reply:
             chunks = first_calls(reply.chunks, stream=call.stream)
             async with aclosing(chunks):
-                yield dataclasses.replace(reply, chunks=chunks)
+                yield msgspec.structs.replace(reply, chunks=chunks)
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -113,7 +112,7 @@ class _Asking:
 
     def __init__(self, provider: Provider, call: Call, task: Task) -> None:
         self._provider = provider
-        self._call = dataclasses.replace(call, body=task.body, stream=False)
+        self._call = msgspec.structs.replace(call, body=task.body, stream=False)
         self._stream = call.stream
         self._task = task
         self._started = time.perf_counter()
@@ -161,14 +160,14 @@ class _Asking:
         if seed is None:
             return self._call
         body = {**self._call.body, "seed": Raw(_encode(_decode(seed) + number))}
-        return dataclasses.replace(self._call, body=body)
+        return msgspec.structs.replace(self._call, body=body)
 
     async def _one(self, call: Call) -> dict[str, Any]:
         document = await self._whole(call)
         try:
             return self._checked(document)
         except NotAsAsked as problem:
-            again = dataclasses.replace(call, body=_again(call.body, document, problem))
+            again = msgspec.structs.replace(call, body=_again(call.body, document, problem))
         document = await self._whole(again)
         try:
             checked = self._checked(document)
@@ -182,7 +181,7 @@ class _Asking:
     async def _whole(self, call: Call) -> dict[str, Any]:
         if call.within_s is not None:
             spent_s = time.perf_counter() - self._started
-            call = dataclasses.replace(call, within_s=max(call.within_s - spent_s, 0.001))
+            call = msgspec.structs.replace(call, within_s=max(call.within_s - spent_s, 0.001))
         document: dict[str, Any]
         try:
             document = await self._one_document(call)

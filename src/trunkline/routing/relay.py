@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
 
 import msgspec
+from msgspec import Struct
 
 from trunkline.accounts import Usage as BilledUsage
 from trunkline.accounts import cost
@@ -39,8 +41,7 @@ GIVEN_UP = "given up: nobody waits for the answer"
 """The outcome of the attempt that was under way when the caller hung up or the server stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """Who answers, what, and every attempt until then; the last one committed."""
 
     deployment: Deployment
@@ -86,14 +87,13 @@ class Relay:
         self._on_attempt = on_attempt
         self._on_failover = on_failover
 
-    @asynccontextmanager
-    async def open(
+    def open(
         self,
         plan: Plan,
         call: Call,
         /,
         on_given_up: Callable[[Sequence[Attempt]], None] = lambda _attempts: None,
-    ) -> AsyncIterator[Answer]:
+    ) -> AbstractAsyncContextManager[Answer]:
         """Enters with the first deployment that commits; leaving hangs up.
 
         Cancelled before that, it tells ``on_given_up`` the attempts so far, the one under way last.
@@ -106,16 +106,14 @@ class Relay:
         ProvidersCoolingDown if none may be asked now; the provider's APIError if the request itself
         is at fault or nobody else was there to try.
         """
-        async with AsyncExitStack() as stack:
-            yield await self._first(stack, plan, call, on_given_up)
+        return _Opening(self, plan, call, on_given_up)
 
     async def _first(
         self,
-        stack: AsyncExitStack,
         plan: Plan,
         call: Call,
         on_given_up: Callable[[Sequence[Attempt]], None],
-    ) -> Answer:
+    ) -> tuple[Answer, AbstractAsyncContextManager[Reply]]:
         clock = self._health.clock
         due = clock() + self._request_timeout_s
         tried: list[_Failure | Attempt] = []
@@ -128,7 +126,7 @@ class Relay:
             if failure is not None:
                 self._on_failover(failure.deployment.provider)
             try:
-                reply = await self._enter(stack, deployment, call, due)
+                reply, opened = await self._enter(deployment, call, due)
             except (UpstreamError, APIError) as error:
                 failure = _Failure(deployment, error, _ms_since(admission.started_at, clock))
                 self._failed(failure, admission, due, call)
@@ -148,7 +146,7 @@ class Relay:
                     deployment, "committed", _ms_since(admission.started_at, clock)
                 )
                 attempts = [*_attempts(tried), committed]
-                return Answer(deployment, reply, attempts, call, admission, due)
+                return Answer(deployment, reply, attempts, call, admission, due), opened
             finally:
                 admission.left()
         if failure is None:
@@ -156,11 +154,11 @@ class Relay:
         raise self._all_failed(tried, out_of_time=clock() >= due)
 
     async def _enter(
-        self, stack: AsyncExitStack, deployment: Deployment, call: Call, due: float
-    ) -> Reply:
+        self, deployment: Deployment, call: Call, due: float
+    ) -> tuple[Reply, AbstractAsyncContextManager[Reply]]:
         """Opens a deployment within the time that is left to the request."""
         within_s = due - self._health.clock()
-        attempted = replace(
+        attempted = msgspec.structs.replace(
             call,
             model=deployment.upstream_model,
             within_s=within_s,
@@ -169,7 +167,8 @@ class Relay:
         provider = self._providers[deployment.provider]
         try:
             async with asyncio.timeout(within_s) as limit:
-                return await stack.enter_async_context(provider.open(attempted))
+                opened = provider.open(attempted)
+                return await opened.__aenter__(), opened
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -204,6 +203,36 @@ def _tell(admission: Admission, error: UpstreamError, call: Call) -> None:
     """Tells of a failure of the deployment, of an empty answer once for each prompt."""
     about = hash(bytes(call.body.get("messages", b""))) if error.empty else None
     admission.failed(retry_after_s=error.retry_after_s, about=about)
+
+
+class _Opening:
+    """A plan on its way: entered once a deployment has committed."""
+
+    __slots__ = ("_call", "_on_given_up", "_opened", "_plan", "_relay")
+
+    def __init__(
+        self,
+        relay: Relay,
+        plan: Plan,
+        call: Call,
+        on_given_up: Callable[[Sequence[Attempt]], None],
+    ) -> None:
+        self._relay = relay
+        self._plan = plan
+        self._call = call
+        self._on_given_up = on_given_up
+
+    async def __aenter__(self) -> Answer:
+        answer, self._opened = await self._relay._first(self._plan, self._call, self._on_given_up)
+        return answer
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._opened.__aexit__(kind, error, traceback)
 
 
 def _counts(error: UpstreamError, admission: Admission, due: float) -> bool:

@@ -14,7 +14,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -149,19 +149,23 @@ class Incoming:
         """The header fields as they came, names in lower case."""
         return self._connection.fields
 
-    async def reads(self) -> AsyncGenerator[bytes]:
-        """Yields what each network read brought, once. Raises UpstreamError if the body breaks off."""
-        connection = self._connection
+    async def some(self) -> bytes:
+        """Returns what network reads have brought; b"" is the body's end.
+
+        Raises UpstreamError if the body breaks off.
+        """
+        self._waiting_since = self._loop.time()
         try:
-            while True:
-                self._waiting_since = self._loop.time()
-                read = await connection.read()
-                self._waiting_since = None
-                if not read:
-                    return
-                yield read
+            return await self._connection.read()
         except _FAILURES as error:
             raise _translated(error, self._address) from error
+        finally:
+            self._waiting_since = None
+
+    async def reads(self) -> AsyncGenerator[bytes]:
+        """Yields what each network read brought, once. Raises UpstreamError if the body breaks off."""
+        while read := await self.some():
+            yield read
 
     async def read(self, limit: int) -> bytes:
         """Returns the whole body; raises UpstreamError if it is longer than ``limit`` bytes."""
@@ -173,13 +177,10 @@ class Incoming:
     async def head(self, limit: int) -> bytes:
         """Returns the body's first bytes, ``limit`` at most, and reads no further."""
         pieces, missing = [], limit
-        async with aclosing(self.reads()) as reads:
-            async for read in reads:
-                pieces.append(read[:missing])
-                missing -= len(read)
-                if missing <= 0:
-                    break
-        return b"".join(pieces)
+        while missing > 0 and (read := await self.some()):
+            pieces.append(read[:missing])
+            missing -= len(read)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def progressed(self) -> None:
         """Tells that the first chunk is here: from now on ``idle_s`` counts, not ``first_chunk_s``."""
