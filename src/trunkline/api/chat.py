@@ -112,7 +112,7 @@ class ChatCompletions:
                 frames = sse.encode(some)
                 usages = frames.count(b'"usage"')
                 if usages and usages != frames.count(b'"usage":null'):
-                    frames = sse.encode(run.metered(some))
+                    frames = sse.encode(run.metered(some, usages))
                 run.chunks += len(some)
                 if frames:
                     handed_over = time.perf_counter()
@@ -183,15 +183,20 @@ class _Run(Run):
         """Returns how many tokens the answer had, reasoning included; None if nobody said."""
         return None if self.usage is None else self.usage.completion_tokens
 
-    def metered(self, chunks: Sequence[bytes]) -> list[bytes]:
+    def metered(self, chunks: Sequence[bytes], usages: int) -> list[bytes]:
         """Reads the usage out of the chunks, and takes it out: the caller gets it once, at the end.
 
+        ``usages`` is how often they name it; mostly the last one does, so they are searched from there.
         Providers report it in a chunk of its own, beside the last content, twice, or in every chunk,
         growing. The last one counts.
         """
-        out = []
-        for chunk in chunks:
-            report = chat.peek_report(chunk) if b'"usage"' in chunk else None
+        first = len(chunks)
+        while usages > 0:
+            first -= 1
+            usages -= chunks[first].count(b'"usage"')
+        out = [*chunks[:first]]
+        for chunk in chunks[first:]:
+            report = chat.peek_report(chunk)
             if report is None:
                 out.append(chunk)
                 continue

@@ -15,7 +15,7 @@ from trunkline.wire import sse
 
 _MAX_REPLY_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
-_NOT_A_STREAM = ("application/json", "text/html")
+_NOT_A_STREAM = (b"application/json", b"text/html")
 
 
 class HTTPProvider:
@@ -112,7 +112,7 @@ class _Opening:
         if not call.stream:
             body = await incoming.read(_MAX_REPLY_BYTES)
             return self._at_once(adapter.reply(call, body))
-        if incoming.headers.get("Content-Type", "").startswith(_NOT_A_STREAM):
+        if incoming.content_type.startswith(_NOT_A_STREAM):
             body = await incoming.head(_MAX_ERROR_BYTES)
             raise adapter.error(incoming.status, incoming.headers, body)
         decoder = self._decoder = adapter.decoder(call)

@@ -42,6 +42,11 @@ def is_plain(text: str) -> bool:
     return "<" not in text and not text.lstrip().startswith(_OPENINGS)
 
 
+def is_plain_answer(text: str) -> bool:
+    """Whether a whole text says something and certainly holds no leak."""
+    return is_plain(text) and bool(text) and not text.isspace()
+
+
 class Leak(Enum):
     """What was found, by the name under which it is counted."""
 

@@ -8,14 +8,15 @@ import re
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw, Struct
 
 from trunkline.config import Quirks
 from trunkline.errors import CALLERS_MISTAKES, UpstreamError
 from trunkline.providers.base import Call, Outgoing, ReasoningFields, Whole
+from trunkline.providers.leaks import is_plain_answer
 from trunkline.providers.repair import StreamRepair, is_gpt_oss, recover, repair_reply
 from trunkline.providers.request import RequestForm
 from trunkline.wire.chat import peek_usage
@@ -104,6 +105,10 @@ class OpenAIChat:
         return Outgoing("/chat/completions", _encode(body), self._headers, emulations, ignored)
 
     def reply(self, call: Call, body: bytes, /) -> Whole:
+        plain = _plain(body, _wanted(self._fields(call)))
+        return self._looked_through(call, body) if plain is None else Whole((plain,))
+
+    def _looked_through(self, call: Call, body: bytes) -> Whole:
         try:
             return self._read(call, body)
         except UpstreamError as error:
@@ -375,6 +380,51 @@ class _Alike:
         if payload[end:] != self._after:
             return None
         return payload[self._start : end].join(self._around) if self._around else payload
+
+
+class _PlainMessage(Struct):
+    content: str
+    reasoning: Raw = Raw()
+    reasoning_content: Raw = Raw()
+    refusal: Raw = Raw(b"null")
+    tool_calls: Raw = Raw(b"null")
+
+
+class _PlainChoice(Struct):
+    message: _PlainMessage
+    finish_reason: Literal["stop", "length"]
+
+
+class _PlainCompletion(Struct):
+    choices: Annotated[list[_PlainChoice], Meta(min_length=1, max_length=1)]
+    error: None = None
+
+
+_decode_plain = msgspec.json.Decoder(_PlainCompletion).decode
+
+
+def _plain(body: bytes, wanted: Sequence[str]) -> bytes | None:
+    """Returns an answer in words that may pass, its reasoning named; None if it needs a closer look."""
+    try:
+        message = _decode_plain(body).choices[0].message
+    except _NOT_JSON:
+        return None
+    if not is_plain_answer(message.content):
+        return None
+    if bytes(message.refusal) not in _EMPTY or bytes(message.tool_calls) not in _EMPTY:
+        return None
+    told = {name: raw for name in _REASONING if (raw := bytes(getattr(message, name)))}
+    if not told:
+        return body
+    if any(raw[:1] != b'"' or b"<" in raw or b"u003" in raw for raw in told.values()):
+        return None
+    if tuple(told) == wanted:
+        return body
+    ((name, raw), *others) = told.items()
+    said = b'"%b":%b' % (name.encode(), raw)
+    if others or tuple(wanted) != _REASONING or body.count(said) != 1:
+        return None
+    return body.replace(said, b",".join([b'"%b":%b' % (one.encode(), raw) for one in wanted]))
 
 
 def _recovered(call: Call, body: bytes) -> list[bytes] | None:

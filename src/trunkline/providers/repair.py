@@ -20,7 +20,7 @@ from trunkline.errors import UpstreamError
 from trunkline.ids import new_id, now
 from trunkline.providers import arguments as args
 from trunkline.providers.base import Call
-from trunkline.providers.leaks import ContentText, ReasoningText, is_plain
+from trunkline.providers.leaks import ContentText, ReasoningText, is_plain_answer
 from trunkline.wire.harmony import Arguments, CallStart, Content, Delta, Reasoning, match_tool
 
 NAMES = frozenset(
@@ -221,7 +221,7 @@ def _is_clean(pieces: Sequence[Piece]) -> bool:
             pass
         case _:
             return False
-    return "<" not in reasoning and is_plain(text) and not text.isspace()
+    return "<" not in reasoning and is_plain_answer(text)
 
 
 def recover(call: Call, failed_generation: str) -> list[bytes] | None:

@@ -149,6 +149,11 @@ class Incoming:
         """The header fields as they came, names in lower case."""
         return self._connection.fields
 
+    @property
+    def content_type(self) -> bytes:
+        """What the answer says it is, empty if it does not."""
+        return next((value for name, value in self.fields if name == b"content-type"), b"")
+
     async def some(self) -> bytes:
         """Returns what network reads have brought; b"" is the body's end.
 
@@ -185,11 +190,14 @@ class Incoming:
     def progressed(self) -> None:
         """Tells that the first chunk is here: from now on ``idle_s`` counts, not ``first_chunk_s``."""
         self._progressed = True
-        self._timer.cancel()
-        self._timer = self._loop.call_at(self._idle_due(), self._ring)
+        if (due := self._idle_due()) < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(due, self._ring)
 
     async def drain(self) -> None:
         """Waits a moment for the body's end, so that the connection can be used again."""
+        if self._connection.reusable:
+            return
         with suppress(*_FAILURES, TimeoutError, UpstreamError):
             async with asyncio.timeout(_DRAIN_S):
                 while await self._connection.read():
