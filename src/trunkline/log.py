@@ -23,7 +23,7 @@ def configure(*, level: Level = "info", format: Format = "json") -> None:
     written = [_as_json] if format == "json" else _as_text()
     structlog.configure(
         processors=written,
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        wrapper_class=_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),  # one write a line
         cache_logger_on_first_use=True,
     )
@@ -39,6 +39,23 @@ def configure(*, level: Level = "info", format: Format = "json") -> None:
 def get_logger() -> Any:
     """Returns the logger that every module uses: ``log.info("attempt_failed", status=502)``."""
     return structlog.get_logger()
+
+
+def _logger(threshold: int) -> type[Any]:
+    """Returns structlog's class with what is between a call and its line on one level."""
+    quiet: Any = structlog.make_filtering_bound_logger(threshold)
+
+    class Logger(quiet):  # type: ignore[misc]  # made at run time
+        def _proxy_to_logger(self, method: str, event: str, /, **fields: Any) -> None:
+            line: Any = {**fields, "event": event}
+            try:
+                for process in self._processors:
+                    line = process(None, method, line)
+            except structlog.DropEvent:
+                return
+            self._logger.msg(line)
+
+    return Logger
 
 
 def _as_json(_logger: Any, method: str, event: structlog.typing.EventDict) -> str:

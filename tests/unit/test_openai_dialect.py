@@ -306,7 +306,7 @@ def test_what_a_stream_without_content_used_is_told(payloads, used):
     ],
 )
 def test_what_an_answer_without_content_used_is_told(document):
-    call = dataclasses.replace(ANY, model="gpt-oss-20b")
+    call = msgspec.structs.replace(ANY, model="gpt-oss-20b")
     with pytest.raises(UpstreamError) as caught:
         OpenAIChat().reply(call, msgspec.json.encode(document))
     assert caught.value.used.total_tokens == 5

@@ -49,7 +49,8 @@ def run_of(*, wants_usage: bool, price: Price | None = None) -> _Run:
 
 def passed(run: _Run, *chunks: dict) -> list[dict]:
     """Returns what the caller gets of the chunks, each of which comes in a read of its own."""
-    kept = [one for chunk in chunks for one in run.metered([msgspec.json.encode(chunk)])]
+    read = [msgspec.json.encode(chunk) for chunk in chunks]
+    kept = [one for chunk in read for one in run.metered([chunk], chunk.count(b'"usage"'))]
     last = run.last_usage()
     return [json.loads(one) for one in [*kept, *([last] if last else [])]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -294,6 +295,7 @@ class Recorded:
         self._settle()
 
 
+@functools.lru_cache(maxsize=1024)
 def _header_text(text: str) -> bytes:
     """Names come from the operator and from callers: nothing but printable ASCII may get into a header."""
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:200].encode()
