@@ -5,7 +5,6 @@ from __future__ import annotations
 import email.utils
 import json
 import time
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -270,7 +269,7 @@ def test_content_in_parts_comes_out_as_text_and_reasoning(parts, content, reason
     expected = {"content": content}
     if reasoning:
         expected |= {"reasoning": reasoning, "reasoning_content": reasoning}
-    asked = replace(ANY, model=model)
+    asked = msgspec.structs.replace(ANY, model=model)
     (document,) = OpenAIChat().reply(asked, written("message")).chunks
     assert json.loads(document)["choices"][0]["message"] == expected
     decoder = OpenAIChat().decoder(asked)

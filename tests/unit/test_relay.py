@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -325,7 +324,7 @@ class Desk:
 
         async def run():
             named = msgspec.structs.replace(plan(*self.providers), suffix=suffix)
-            asked = dataclasses.replace(CALL, body={"messages": msgspec.Raw(messages)})
+            asked = msgspec.structs.replace(CALL, body={"messages": msgspec.Raw(messages)})
             async with self.relay.open(named, asked) as answer:
                 try:
                     chunks = [chunk async for read in answer.reply.chunks for chunk in read]
