@@ -28,8 +28,10 @@ from trunkline.errors import (
 )
 from trunkline.providers.base import Call
 from trunkline.responses.attachments import Attachments, files_of
-from trunkline.responses.context import Context, context_of
-from trunkline.responses.engine import Generation, Turn, failed, failing, respond
+from trunkline.responses.context import LOGPROBS, Context, context_of
+from trunkline.responses.ending import failed
+from trunkline.responses.engine import Generation, Turn, failing, output_of, respond
+from trunkline.responses.output import Output
 from trunkline.responses.state import Conversation, State
 from trunkline.routing import Answer, Plan, Relay, Resolve, sees_images
 from trunkline.store import Attempt
@@ -37,6 +39,7 @@ from trunkline.wire import chat
 from trunkline.wire.responses import (
     DONE,
     CreateRequest,
+    Encoding,
     Event,
     ResponseCompleted,
     ResponseFailed,
@@ -44,8 +47,8 @@ from trunkline.wire.responses import (
     decode_create,
     decode_input,
     decode_tools,
-    encode_events,
-    encode_json,
+    encoding_of,
+    numbered,
     renamed,
     response_of,
 )
@@ -111,7 +114,13 @@ class Responses:
                 created_at=int(time.time()),
                 model=plan.asked,
             )
-            turn = Turn(response=response, fields=context.fields, names=offered.names)
+            turn = Turn(
+                response=response,
+                fields=context.fields,
+                names=offered.names,
+                allowed=context.allowed,
+                logprobs=LOGPROBS in (request.parameters.include or ()),
+            )
             run = _Run(exchange, request, plan, self._relay, lenient=lenient)
             with Recorded(run, partial(self._intake.settle, run)):
                 await until_hangup(
@@ -126,8 +135,10 @@ class Responses:
         if context.images:  # only now: somebody sees them
             await self._attachments.show_images(context.images)
             context.write_messages()
-        events = respond(turn, generate=run.generate, on_failure=run.fails)
-        async with aclosing(events), aclosing(self._kept(run, events, conversation)) as kept:
+        output = output_of(turn)
+        events = respond(turn, generate=run.generate, on_failure=run.fails, output=output)
+        kept_events = self._kept(run, events, conversation, output)
+        async with aclosing(events), aclosing(kept_events) as kept:
             if run.exchange.stream:
                 await self._stream(run, turn, kept, send)
                 return
@@ -138,10 +149,14 @@ class Responses:
         if not isinstance(last, ResponseCompleted | ResponseIncomplete):
             raise AssertionError("a response ended without an end")
         headers = run.headers() + run.cost_headers()
-        await send_json(send, run.exchange, encode_json(last.response), headers=headers)
+        await send_json(send, run.exchange, run.encoding.response(last.response), headers=headers)
 
     async def _kept(
-        self, run: _Run, events: AsyncIterator[list[Event]], conversation: Conversation
+        self,
+        run: _Run,
+        events: AsyncIterator[list[Event]],
+        conversation: Conversation,
+        output: Output,
     ) -> AsyncGenerator[list[Event], None]:
         """Passes events on; the response is stored before the one that tells of its end."""
         async for some in events:
@@ -155,7 +170,7 @@ class Responses:
                             response,
                             conversation,
                             account_id=run.exchange.caller.account_id,
-                            log=None,
+                            log=output.log(),
                         )
                     except StoreUnavailable as error:
                         run.fails(error)
@@ -197,10 +212,8 @@ async def _frames(
     while some is not None:
         if run.exchange.first_chunk_s is None:
             run.exchange.first_chunk_s = run.exchange.elapsed_s()
-        for event in some:
-            event.sequence_number = number
-            number += 1
-        yield encode_events(some)
+        number = numbered(some, number)
+        yield run.encoding.events(some)
         some = await anext(events, None)
     yield DONE
 
@@ -230,6 +243,10 @@ class _Run(Run):
         self.failure: TrunklineError | None = None
         self._bills: list[tuple[BilledUsage, Price | None]] = []
         exchange.stream = bool(request.parameters.stream)
+        options = request.parameters.stream_options
+        self.encoding: Encoding = encoding_of(
+            "openai", obfuscate=bool(options and options.include_obfuscation)
+        )
 
     @asynccontextmanager
     async def generate(self, fields: Mapping[str, Raw]) -> AsyncIterator[Generation]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,29 +11,19 @@ from typing import Protocol
 import msgspec
 from msgspec import Raw
 
-from trunkline.errors import APIError, TrunklineError, UpstreamError
+from trunkline.errors import TrunklineError, UpstreamError
+from trunkline.responses.ending import beginning, ended, failed, last_event, response_usage
+from trunkline.responses.items import Seal
 from trunkline.responses.output import Output
-from trunkline.responses.step import Step
-from trunkline.wire.chat import Usage
-from trunkline.wire.responses.events import (
-    ErrorDetails,
-    ErrorEvent,
-    Event,
-    ResponseCompleted,
-    ResponseCreated,
-    ResponseFailed,
-    ResponseIncomplete,
-    ResponseInProgress,
-)
-from trunkline.wire.responses.response import (
-    IncompleteDetails,
-    InputTokensDetails,
-    OutputTokensDetails,
-    Response,
-    ResponseFault,
-    ResponseUsage,
-)
+from trunkline.responses.step import ModelCall, Rules, Step, following
+from trunkline.responses.toolbox import Outcome, Toolbox, run_all
+from trunkline.wire.chat import Usage, added
+from trunkline.wire.responses.events import Event
+from trunkline.wire.responses.response import Response
 from trunkline.wire.responses.tools import Called
+
+MAX_STEPS = 32
+"""Model calls of one response at most, however many tools the model calls."""
 
 
 class Generation(Protocol):
@@ -65,46 +55,148 @@ Generate = Callable[[Mapping[str, Raw]], AbstractAsyncContextManager[Generation]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What is to be done: the response as it begins, the chat fields, and what the tools' names mean."""
+    """What is to be done: the response as it begins, the chat fields, and what the tools' names mean.
+
+    Only the ``allowed`` names may be called, unless that is None. With ``logprobs`` they are told;
+    ``seal`` makes the reasoning's ``encrypted_content``; ``tools`` runs the calls that are ours.
+    """
 
     response: Response
     fields: Mapping[str, Raw]
     names: Mapping[str, Called]
+    allowed: Collection[str] | None = None
+    logprobs: bool = False
+    seal: Seal | None = None
+    tools: Toolbox | None = None
+    max_steps: int = MAX_STEPS
+
+    @property
+    def rules(self) -> Rules:
+        """What the model's calls are held to."""
+        return Rules(
+            names=self.names,
+            allowed=() if self.fields.get("tool_choice") == _NONE else self.allowed,
+            single=not self.response.parallel_tool_calls,
+            logprobs=self.logprobs,
+        )
+
+
+def output_of(turn: Turn) -> Output:
+    """Returns the output of a turn before anything is in it."""
+    asked = turn.response.reasoning
+    return Output(summary=asked.summary if asked else None, seal=turn.seal)
 
 
 async def respond(
-    turn: Turn, *, generate: Generate, on_failure: Callable[[TrunklineError], None]
+    turn: Turn,
+    *,
+    generate: Generate,
+    on_failure: Callable[[TrunklineError], None],
+    output: Output | None = None,
 ) -> AsyncGenerator[list[Event], None]:
     """Yields the events of a response, those that arrive together in one list.
 
     The first list comes once somebody answers the first model call. What fails before that is
     raised; what fails later is told to ``on_failure`` and as events. The last event holds the response
-    as it ended.
+    as it ended; by then the log of ``output`` is what `replay` needs beside it.
     """
-    output = Output()
-    usage: Usage | None = None
-    begun = False
+    output = output_of(turn) if output is None else output
+    running = _Running(turn, output)
     try:
-        async with generate(turn.fields) as generation:
-            begun = True
-            yield [
-                ResponseCreated(response=turn.response),
-                ResponseInProgress(response=turn.response),
-            ]
-            step = Step(output, turn.names)
-            async with aclosing(_stepped(step, output, generation)) as events:
-                async for some in events:
-                    yield some
-            usage = step.usage
+        while running.goes_on:
+            async with generate(running.fields) as generation:
+                if not running.steps:
+                    yield beginning(turn.response)
+                step = running.next_step()
+                async with aclosing(_stepped(step, output, generation)) as events:
+                    async for some in events:
+                        yield some
+            if some := output.take():
+                yield some
+            running.ended(step, await run_all(turn.tools, running.own_calls(step)))
     except TrunklineError as error:
-        if not begun:
+        if not running.steps:
             raise
         on_failure(error)
-        output.close("incomplete")
-        ended = msgspec.structs.replace(turn.response, output=output.items, usage=_usage(usage))
-        yield [*output.take(), *failed(ended, error)]
+        output.break_off()
+        yield [*output.take(), *_failed(running, output, error)]
         return
-    yield [*output.take(), _ended(turn.response, output, step)]
+    output.break_off()  # calls that would have been run, had the model not been cut off
+    response = ended(turn.response, output.items, running.usage, running.finish_reason)
+    yield [*output.take(), last_event(response)]
+
+
+class _Running:
+    """Where a response stands between its model calls."""
+
+    def __init__(self, turn: Turn, output: Output) -> None:
+        self.fields = turn.fields
+        self.steps = 0
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.goes_on = True
+        self.turn = turn
+        self._output = output
+        self._spare = turn.response.max_tool_calls
+        self._asked_again = False
+
+    def next_step(self) -> Step:
+        self.steps += 1
+        return Step(self._output, self.turn.rules, spare=self._spare)
+
+    def own_calls(self, step: Step) -> list[ModelCall]:
+        """Returns the calls of a step that are to be run here."""
+        return [] if step.cut_off else [call for call in step.calls if call.item_id]
+
+    def ended(self, step: Step, outcomes: Mapping[str, Outcome]) -> None:
+        """Settles what was run, and decides whether the model is to be asked once more.
+
+        Raises UpstreamError if it calls again what it must not call, or never comes to an end.
+        """
+        if step.usage is not None:
+            self.usage = added(self.usage, step.usage) if self.usage else step.usage
+        self.finish_reason = step.finish_reason
+        for call in step.calls:
+            if (outcome := outcomes.get(call.id)) is not None:
+                self._output.settle(call.item_id, outcome.output, outcome.error)
+        self._spare = None if self._spare is None else max(self._spare - len(outcomes), 0)
+        theirs = any(call.fate == "client" for call in step.calls)
+        self.goes_on = bool(step.calls) and not theirs and not step.cut_off
+        if self.goes_on:
+            self._go_on(step, outcomes)
+
+    def _go_on(self, step: Step, outcomes: Mapping[str, Outcome]) -> None:
+        refused = [call for call in step.calls if call.fate == "refused"]
+        if refused and self._asked_again:
+            raise _mistaken(f"called tools wrongly twice: {refused[0].problem}")
+        if self.steps >= self.turn.max_steps:
+            raise _mistaken(f"was still calling tools after {self.steps} model calls")
+        self._asked_again = bool(refused)
+        results = [_result(call, outcomes, self.turn.response) for call in step.calls]
+        messages = following(self.fields["messages"], step.messages(results))
+        self.fields = {**self.fields, "messages": messages}
+        if not refused and self.fields.get("tool_choice", _NONE) != _NONE:
+            del self.fields[
+                "tool_choice"
+            ]  # a call was made as asked; what comes now is the model's
+
+
+_NONE = Raw(b'"none"')
+
+
+def _mistaken(what: str) -> UpstreamError:
+    return UpstreamError(f"the model {what}", retryable=False, by_model=True)
+
+
+def _result(call: ModelCall, outcomes: Mapping[str, Outcome], response: Response) -> str:
+    if (outcome := outcomes.get(call.id)) is not None:
+        return outcome.told
+    if call.fate == "surplus":
+        return (
+            f"not run: this response may call {response.max_tool_calls} tools at most; "
+            "answer with what you have"
+        )
+    return f"not called: {call.problem}"
 
 
 async def _stepped(
@@ -130,51 +222,12 @@ async def _stepped(
 
 def failing(turn: Turn, error: TrunklineError) -> list[Event]:
     """Returns the events of a response that failed before anybody answered."""
-    return [
-        ResponseCreated(response=turn.response),
-        ResponseInProgress(response=turn.response),
-        *failed(turn.response, error),
-    ]
+    return [*beginning(turn.response), *failed(turn.response, error)]
 
 
-def failed(response: Response, error: TrunklineError) -> list[Event]:
-    """Returns the events that tell of a failure; the last one has the response, failed."""
-    limited = isinstance(error, APIError) and error.status == 429
-    message = error.public if isinstance(error, UpstreamError) else error.message
-    fault = ResponseFault("rate_limit_exceeded" if limited else "server_error", message)
-    code = error.code if isinstance(error, APIError) else fault.code
-    kind = error.type if isinstance(error, APIError) else "server_error"
-    details = ErrorDetails(type=kind, code=code, message=message, param=None)
-    ended = msgspec.structs.replace(response, status="failed", error=fault, completed_at=None)
-    return [
-        ErrorEvent(code=code, message=message, param=None, error=details),
-        ResponseFailed(response=ended),
-    ]
-
-
-def _ended(response: Response, output: Output, step: Step) -> Event:
-    reason = _INCOMPLETE.get(step.finish_reason or "")
-    ended = msgspec.structs.replace(response, output=output.items, usage=_usage(step.usage))
-    if reason is not None:
-        ended.status, ended.incomplete_details = "incomplete", reason
-        return ResponseIncomplete(response=ended)
-    ended.status, ended.completed_at = "completed", int(time.time())
-    return ResponseCompleted(response=ended)
-
-
-_INCOMPLETE = {
-    "length": IncompleteDetails("max_output_tokens"),
-    "content_filter": IncompleteDetails("content_filter"),
-}
-
-
-def _usage(usage: Usage | None) -> ResponseUsage | None:
-    if usage is None:
-        return None
-    return ResponseUsage(
-        input_tokens=usage.prompt_tokens,
-        input_tokens_details=InputTokensDetails(cached_tokens=usage.cached_tokens),
-        output_tokens=usage.completion_tokens,
-        output_tokens_details=OutputTokensDetails(reasoning_tokens=usage.reasoning_tokens),
-        total_tokens=usage.prompt_tokens + usage.completion_tokens,
-    )
+def _failed(running: _Running, output: Output, error: TrunklineError) -> list[Event]:
+    usage = response_usage(running.usage)
+    response = msgspec.structs.replace(running.turn.response, output=output.items, usage=usage)
+    event, last = failed(response, error)
+    output.fault(event)
+    return [event, last]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from trunkline import ids
 from trunkline.errors import UpstreamError
 from trunkline.responses.output import Output
-from trunkline.wire.chat import Logprobs, Usage
+from trunkline.wire.chat import Logprobs, TokenLogprob, Usage
+from trunkline.wire.responses.client_tools import WHOLE_PREFIXES, Unwrapping, whole_call
 from trunkline.wire.responses.output import ItemStatus
 from trunkline.wire.responses.tools import Called
 
@@ -50,24 +54,83 @@ class _Document(Struct):
 
 
 _decode = msgspec.json.Decoder(_Document).decode
+_encode = msgspec.json.Encoder().encode
+
+Fate = Literal["client", "ours", "refused", "surplus"]
+"""Whose a call is: the caller runs it, it is run here, it may not be made, or it is one too many."""
+
+
+@dataclass(slots=True)
+class ModelCall:
+    """A tool call of the model's. ``item_id`` is that of an item which is run here.
+
+    ``problem`` says, in words for the model, why a call is refused or not run.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    fate: Fate
+    called: Called | None = None
+    item_id: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the calls of a step are held to.
+
+    ``names`` say what the names that the model calls stand for; only the ``allowed`` may be called
+    unless that is None; with ``single`` the first call is the only one.
+    """
+
+    names: Mapping[str, Called]
+    allowed: Collection[str] | None = None
+    single: bool = False
+    logprobs: bool = False
+
+    def problem(self, name: str) -> str:
+        """Returns, in words for the model, why a tool must not be called; empty if it may."""
+        allowed = [one for one in self.names if self.allowed is None or one in self.allowed]
+        if name in allowed:
+            return ""
+        if not allowed:
+            return "no tool may be called now; answer without one"
+        which = "may not be called now" if name in self.names else "does not exist"
+        return f"the tool {name!r} {which}; there are: {', '.join(allowed)}"
 
 
 class Step:
     """What one model call adds to a response's output.
 
-    ``names`` say what the names that the model calls stand for; ``usage`` and ``finish_reason`` are
-    known in the end.
+    ``spare`` is how many calls may still be run here, None if there is no limit. ``usage``,
+    ``finish_reason``, ``calls`` and ``said`` are known in the end.
     """
 
-    def __init__(self, output: Output, names: Mapping[str, Called]) -> None:
+    def __init__(self, output: Output, rules: Rules, *, spare: int | None = None) -> None:
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self.calls: list[ModelCall] = []
         self._output = output
-        self._names = names
-        self._calls: list[_Growing] = []
+        self._rules = rules
+        self._spare = spare
+        self._growing: list[_Growing] = []
+        self._content: list[str] = []
+        self._thought: list[str] = []
+        self._late: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._frame: tuple[bytes, bytes] | None = None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the model had more to say."""
+        return self.finish_reason in ("length", "content_filter")
 
     def feed(self, document: bytes) -> None:
         """Takes a chunk, or a whole completion. Raises UpstreamError if it is neither."""
+        if self._frame is not None and (content := _framed(document, self._frame)):
+            self._content.append(content)
+            self._output.text(content, _NO_LOGPROBS)
+            return
         try:
             found = _decode(document)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -79,73 +142,264 @@ class Step:
             if delta is not None and choice.index == 0:
                 self._add(delta, choice.logprobs)
             self.finish_reason = choice.finish_reason or self.finish_reason
+        self._frame = None if self._growing else _frame_of(document, found)
 
     def end(self) -> None:
-        """Closes what is open."""
-        cut_off = self.finish_reason in ("length", "content_filter")
-        status: ItemStatus = "incomplete" if cut_off else "completed"
-        self._output.close("completed" if self._waiting() else status)
-        for call in self._waiting():
-            self._tell(call)
-            self._output.close(status)
+        """Closes what is open, and decides on calls that were waiting for their turn."""
+        status: ItemStatus = "incomplete" if self.cut_off else "completed"
+        for call in self._growing:
+            if not call.begun:
+                self._finish_before(call)
+                self._begin(call)
+        last = self._growing[-1] if self._growing else None
+        if last is not None and (last.finished or self._late):
+            last = None
+        for call in self._growing:
+            self._finish(call, status if call is last else "completed")
+        for say, what in self._late:
+            say(*what)
+        self._output.close(status if last is None else "completed")
+        if not self._content and not self.calls and not self.cut_off:
+            self._output.text("", [])  # nothing was said: that is an answer, and has a message
+            self._output.close()
+
+    def messages(self, results: Iterable[str]) -> list[dict[str, Any]]:
+        """Returns the step as chat messages: what the model said and called, and each call's result."""
+        said: dict[str, Any] = {"role": "assistant", "content": "".join(self._content) or None}
+        if self._thought:
+            said["reasoning"] = "".join(self._thought)
+        said["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in self.calls
+        ]
+        answers = [
+            {"role": "tool", "tool_call_id": call.id, "content": result}
+            for call, result in zip(self.calls, results, strict=True)
+        ]
+        return [said, *answers]
 
     def _add(self, delta: _Delta, logprobs: Logprobs | None) -> None:
         if thought := delta.reasoning or delta.reasoning_content:
-            self._output.reasoning(thought)
-        if delta.content:
-            self._output.text(delta.content, (logprobs and logprobs.content) or [])
+            self._say(self._think, thought)
+        tokens = _NO_LOGPROBS
+        if logprobs is not None and logprobs.content and self._rules.logprobs:
+            tokens = [_published(token) for token in logprobs.content]
+        if delta.content or (tokens and not delta.refusal):
+            self._say(self._speak, delta.content or "", tokens)
+        if delta.refusal:
+            self._say(self._refuse, delta.refusal)
         for place, call in enumerate(delta.tool_calls or ()):
             self._add_call(call, place if call.index is None else call.index)
 
+    def _say(self, say: Callable[..., None], *what: Any) -> None:
+        """Says something now, or after a call that has not come to its end yet."""
+        for call in self._growing:
+            if call.begun and not call.finished and call.complete:
+                self._finish(call, "completed")
+        if self._late or any(call.begun and not call.finished for call in self._growing):
+            self._late.append((say, what))
+        else:
+            say(*what)
+
+    def _think(self, thought: str) -> None:
+        self._thought.append(thought)
+        self._output.reasoning(thought)
+
+    def _speak(self, text: str, tokens: list[TokenLogprob]) -> None:
+        self._content.append(text)
+        self._output.text(text, tokens)
+
+    def _refuse(self, words: str) -> None:
+        self._content.append(words)
+        self._output.refusal(words)
+
     def _add_call(self, piece: _Call, index: int) -> None:
         """Adds to a call. One at a time is told: providers may mix the pieces of several."""
-        while len(self._calls) <= index:
-            self._calls.append(_Growing())
-        call = self._calls[index]
+        if self._rules.single and index:
+            return
+        while len(self._growing) <= index:
+            self._growing.append(_Growing())
+        call = self._growing[index]
         function = piece.function or _Function()
         call.id = call.id or piece.id or ""
         call.name += function.name or ""
-        call.pieces.append(function.arguments or "")
-        if call.told:
-            self._output.arguments(call.take())
-        elif all(one.complete for one in self._calls[:index]):
+        call.add(function.arguments or "")
+        if call.begun:
             self._tell(call)
+        elif self._is_known(call) and all(one.complete for one in self._growing[:index]):
+            self._finish_before(call)
+            self._begin(call)
+
+    def _is_known(self, call: _Growing) -> bool:
+        """Whether the name is whole: it is a tool's, or arguments have come."""
+        return call.name in self._rules.names or bool(call.name and call.arguments)
+
+    def _finish_before(self, call: _Growing) -> None:
+        for one in self._growing:
+            if one is call:
+                return
+            self._finish(one, "completed")
+
+    def _begin(self, call: _Growing) -> None:
+        call.begun = True
+        made = call.made = ModelCall(_call_id(call.id), call.name, "", "client")
+        made.called = self._rules.names.get(call.name)
+        made.problem = self._rules.problem(call.name)
+        self.calls.append(made)
+        if made.problem or made.called is None:
+            made.fate = "refused"
+        elif made.called.ours and self._spare == 0:
+            made.fate = "surplus"
+        elif made.called.ours:
+            made.fate = "ours"
+            self._spare = None if self._spare is None else self._spare - 1
+        if made.fate in ("client", "ours") and made.called and not made.called.whole:
+            if made.called.type == "custom_tool_call":
+                call.unwrapping = Unwrapping()
+            self._output.call(made.called, made.id)
+            call.told = True
+        self._tell(call)
 
     def _tell(self, call: _Growing) -> None:
-        call.told = True
-        called = self._names.get(call.name) or Called("function_call", call.name)
-        self._output.call(called, call.id or ids.new_id("call"))
-        if arguments := call.take():
-            self._output.arguments(arguments)
+        new = call.take()
+        if call.unwrapping is not None:
+            new = call.unwrapping.feed(new)
+        if new and call.told:
+            self._output.arguments(new)
 
-    def _waiting(self) -> list[_Growing]:
-        return [call for call in self._calls if not call.told]
+    def _finish(self, call: _Growing, status: ItemStatus) -> None:
+        """The arguments are whole, or cut off."""
+        made = call.made
+        if made is None or call.finished:
+            return
+        call.finished = True
+        made.arguments = call.arguments
+        if not made.arguments and call.unwrapping is None and status == "completed":
+            made.arguments = "{}"  # what OpenAI has there; callers decode it
+            if call.told:
+                self._output.arguments("{}")
+        if call.told and made.fate == "ours" and status == "completed":
+            made.item_id = self._output.run()
+        elif call.told:
+            if call.unwrapping is not None and (rest := call.unwrapping.end()):
+                self._output.arguments(rest)
+            self._output.close(status)
+        elif made.fate == "client" and made.called is not None:
+            self._tell_whole(made, made.called)
+
+    def _tell_whole(self, made: ModelCall, called: Called) -> None:
+        id = ids.new_id(WHOLE_PREFIXES[called.type])
+        try:
+            self._output.whole(whole_call(called.type, id, made.id, made.arguments))
+        except ValueError as error:
+            made.fate, made.problem = "refused", str(error)
 
 
 class _Growing:
-    """A call in pieces; ``told`` once its item has begun."""
+    """A call in pieces; ``begun`` once it is its turn, ``told`` if it has an item that grows."""
 
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
-        self.pieces: list[str] = []
+        self.begun = False
         self.told = False
-        self._taken = ""
+        self.finished = False
+        self.made: ModelCall | None = None
+        self.unwrapping: Unwrapping | None = None
+        self._pieces: list[str] = []
+        self._taken = 0
+
+    def add(self, piece: str) -> None:
+        if piece:
+            self._pieces.append(piece)
+
+    @property
+    def arguments(self) -> str:
+        self._pieces = ["".join(self._pieces)]
+        self._taken = 1
+        return self._pieces[0]
 
     @property
     def complete(self) -> bool:
         """Whether its arguments are JSON already: then nothing more of it comes."""
-        if not self.told:
-            return False
+        if not self.begun or not self._pieces or not self._pieces[-1].rstrip().endswith("}"):
+            return self.finished
+        if self.finished:
+            return True
         try:
-            msgspec.json.decode(self._taken)
+            msgspec.json.decode(self.arguments)
         except msgspec.DecodeError:
             return False
         return True
 
     def take(self) -> str:
-        """Returns the arguments that have not been told yet."""
-        new = "".join(self.pieces)
-        self.pieces.clear()
-        self._taken += new
+        """Returns the arguments that have not been taken yet."""
+        new = "".join(self._pieces[self._taken :])
+        self._taken = len(self._pieces)
         return new
+
+
+_NO_LOGPROBS: list[TokenLogprob] = []
+_UNIQUE = re.compile(r"[A-Za-z0-9_-]{20,64}")
+
+
+def _call_id(given: str) -> str:
+    """Returns the provider's id of a call, or one of ours: some count calls, and begin anew each time."""
+    return given if _UNIQUE.fullmatch(given) else ids.new_id("call")
+
+
+def _published(token: TokenLogprob) -> TokenLogprob:
+    """Returns a token's logprob with the bytes that are required there."""
+    if token.bytes is None:
+        token.bytes = list(token.token.encode("utf-8", "surrogatepass"))
+    for other in token.top_logprobs:
+        if other.bytes is None:
+            other.bytes = list(other.token.encode("utf-8", "surrogatepass"))
+    return token
+
+
+# ---------------------------------------------------------- chunks that differ in nothing but their words
+
+
+def _frame_of(document: bytes, found: _Document) -> tuple[bytes, bytes] | None:
+    """Returns what stands around the words of a chunk that has nothing but words."""
+    if len(found.choices) != 1 or found.usage is not None:
+        return None
+    choice = found.choices[0]
+    delta = choice.delta
+    if delta is None or choice.index or choice.logprobs or choice.finish_reason:
+        return None
+    if not delta.content or delta.reasoning or delta.reasoning_content:
+        return None
+    if delta.refusal or delta.tool_calls:
+        return None
+    words = b'"content":' + _encode(delta.content)
+    before, there, after = document.partition(words)
+    if not there or words in after:
+        return None
+    return before + b'"content":"', b'"' + after
+
+
+def _framed(document: bytes, frame: tuple[bytes, bytes]) -> str | None:
+    """Returns the words of a chunk in that frame; None if it must be decoded to know them."""
+    before, after = frame
+    if not document.startswith(before) or not document.endswith(after):
+        return None
+    words = document[len(before) : len(document) - len(after)]
+    if b'"' in words or b"\\" in words:
+        return None
+    try:
+        content = words.decode()
+    except UnicodeDecodeError:
+        return None
+    return content if content.isprintable() else None
+
+
+def following(messages: Raw, more: Iterable[dict[str, Any]]) -> Raw:
+    """Returns the messages of a request with more at their end."""
+    head = bytes(messages).rstrip()[:-1]
+    return Raw(b"%b,%b]" % (head, b",".join(_encode(message) for message in more)))

@@ -1,18 +1,13 @@
-"""The events of a streamed response, as published, and how each is written.
-
-One Struct an event. What arrives together is numbered and written together.
-"""
+"""The events of a streamed response, as published: one Struct each. How they are written is `dialects`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from trunkline.wire.chat import TokenLogprob
-from trunkline.wire.responses.output import OutputItem, Part
+from trunkline.wire.responses.output import OutputItem, Part, SummaryText
 from trunkline.wire.responses.response import Response
 
 
@@ -113,6 +108,35 @@ class ReasoningTextDone(Event, tag="response.reasoning_text.done"):
     text: str
 
 
+class SummaryPartAdded(Event, tag="response.reasoning_summary_part.added"):
+    item_id: str
+    output_index: int
+    summary_index: int
+    part: SummaryText
+
+
+class SummaryPartDone(Event, tag="response.reasoning_summary_part.done"):
+    item_id: str
+    output_index: int
+    summary_index: int
+    part: SummaryText
+
+
+class SummaryTextDelta(Event, tag="response.reasoning_summary_text.delta"):
+    item_id: str
+    output_index: int
+    summary_index: int
+    delta: str
+    obfuscation: str | UnsetType = UNSET
+
+
+class SummaryTextDone(Event, tag="response.reasoning_summary_text.done"):
+    item_id: str
+    output_index: int
+    summary_index: int
+    text: str
+
+
 class FunctionCallArgumentsDelta(Event, tag="response.function_call_arguments.delta"):
     item_id: str
     output_index: int
@@ -140,6 +164,34 @@ class CustomToolCallInputDone(Event, tag="response.custom_tool_call_input.done")
     input: str
 
 
+class MCPCallArgumentsDelta(Event, tag="response.mcp_call_arguments.delta"):
+    item_id: str
+    output_index: int
+    delta: str
+    obfuscation: str | UnsetType = UNSET
+
+
+class MCPCallArgumentsDone(Event, tag="response.mcp_call_arguments.done"):
+    item_id: str
+    output_index: int
+    arguments: str
+
+
+class MCPCallInProgress(Event, tag="response.mcp_call.in_progress"):
+    item_id: str
+    output_index: int
+
+
+class MCPCallCompleted(Event, tag="response.mcp_call.completed"):
+    item_id: str
+    output_index: int
+
+
+class MCPCallFailed(Event, tag="response.mcp_call.failed"):
+    item_id: str
+    output_index: int
+
+
 class ErrorDetails(Struct, kw_only=True):
     """``error`` as Open Responses has it."""
 
@@ -158,28 +210,24 @@ class ErrorEvent(Event, tag="error"):
     error: ErrorDetails
 
 
-Encode = Callable[[Iterable[Event]], bytes]
-"""How events are written in one of the two published dialects."""
+Ended = ResponseCompleted | ResponseIncomplete | ResponseFailed
+"""The last event of a response, whole."""
 
-DONE = b"data: [DONE]\n\n"
-
-encode_json = msgspec.json.Encoder().encode
-
-
-def encode(events: Iterable[Event]) -> bytes:
-    """Writes events with OpenAI's names, all in one piece for one write."""
-    return b"".join(
-        [b"event: %b\ndata: %b\n\n" % (_name(event), encode_json(event)) for event in events]
-    )
-
-
-_NAMES: dict[type[Event], bytes] = {}
+DeltaEvent = (
+    OutputTextDelta
+    | RefusalDelta
+    | ReasoningTextDelta
+    | SummaryTextDelta
+    | FunctionCallArgumentsDelta
+    | CustomToolCallInputDelta
+    | MCPCallArgumentsDelta
+)
+"""The events that may be padded."""
 
 
-def _name(event: Event) -> bytes:
-    kind = type(event)
-    name = _NAMES.get(kind)
-    if name is None:
-        tag: Any = kind.__struct_config__.tag
-        name = _NAMES[kind] = str(tag).encode()
-    return name
+def numbered(events: Iterable[Event], first: int) -> int:
+    """Numbers events; returns the number of the one that follows."""
+    for event in events:
+        event.sequence_number = first
+        first += 1
+    return first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from trunkline.wire.chat import TokenLogprob
 
@@ -81,5 +81,107 @@ class CustomToolCall(Struct, kw_only=True, tag_field="type", tag="custom_tool_ca
     namespace: str | UnsetType = UNSET
 
 
-OutputItem = OutputMessage | ReasoningItem | FunctionCall | CustomToolCall | Raw
-"""An item of ``output``; ``Raw`` are those of the tools that clients run in their own shapes."""
+class LocalShellAction(Struct, kw_only=True, tag_field="type", tag="exec"):
+    """What a ``local_shell_call`` asks for: one program with its arguments."""
+
+    command: list[str]
+    env: dict[str, str] = {}
+    timeout_ms: int | None = None
+    user: str | None = None
+    working_directory: str | None = None
+
+
+class LocalShellCall(Struct, kw_only=True, tag_field="type", tag="local_shell_call"):
+    """A program that the caller runs."""
+
+    id: str
+    call_id: str
+    action: LocalShellAction
+    status: ItemStatus
+
+
+class ShellAction(Struct, kw_only=True):
+    """What a ``shell_call`` asks for: lines for a shell."""
+
+    commands: list[str]
+    timeout_ms: int | None = None
+    max_output_length: int | None = None
+
+
+class ShellCall(Struct, kw_only=True, tag_field="type", tag="shell_call"):
+    """Shell commands that the caller runs."""
+
+    id: str
+    call_id: str
+    action: ShellAction
+    status: ItemStatus
+    environment: None = None
+
+
+class CreateFile(Struct, kw_only=True, tag_field="type", tag="create_file"):
+    """``operation`` of a patch: ``diff`` has the lines of a new file."""
+
+    path: str
+    diff: str
+
+
+class UpdateFile(Struct, kw_only=True, tag_field="type", tag="update_file"):
+    """``operation`` of a patch: ``diff`` has what changes in a file."""
+
+    path: str
+    diff: str
+
+
+class DeleteFile(Struct, kw_only=True, tag_field="type", tag="delete_file"):
+    """``operation`` of a patch."""
+
+    path: str
+
+
+class ApplyPatchCall(Struct, kw_only=True, tag_field="type", tag="apply_patch_call"):
+    """A change of a file that the caller makes; ``status`` says whether the call is whole."""
+
+    id: str
+    call_id: str
+    operation: CreateFile | UpdateFile | DeleteFile
+    status: ItemStatus
+
+
+class ToolSearchCall(Struct, kw_only=True, tag_field="type", tag="tool_search_call"):
+    """A search for tools that the caller makes."""
+
+    id: str
+    call_id: str
+    arguments: Any
+    status: ItemStatus
+    execution: Literal["client"] = "client"
+
+
+class MCPCall(Struct, kw_only=True, tag_field="type", tag="mcp_call"):
+    """A call of a tool that was run here, with what came of it."""
+
+    id: str
+    server_label: str
+    name: str
+    arguments: str
+    status: Literal["in_progress", "completed", "incomplete", "calling", "failed"]
+    output: str | None = None
+    error: str | None = None
+    approval_request_id: str | None = None
+
+
+WholeCall = LocalShellCall | ShellCall | ApplyPatchCall | ToolSearchCall
+"""Calls that are told in one piece: what they hold is known only once the arguments are whole."""
+
+OutputItem = (
+    OutputMessage
+    | ReasoningItem
+    | FunctionCall
+    | CustomToolCall
+    | LocalShellCall
+    | ShellCall
+    | ApplyPatchCall
+    | ToolSearchCall
+    | MCPCall
+)
+"""An item of ``output``."""

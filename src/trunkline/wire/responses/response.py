@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from trunkline.wire.responses.output import OutputItem
@@ -59,7 +61,8 @@ class ReasoningEcho(Struct, kw_only=True):
 class Response(Struct, kw_only=True):
     """What ``POST /v1/responses`` answers; every event of its life carries the whole of it.
 
-    Keys that one of the two published formats requires are always there.
+    Keys that OpenAI requires are always there; those that it leaves optional and that are not known,
+    as ``usage`` before the end, are absent. What Open Responses requires beyond is the dialect's.
     """
 
     id: str
@@ -80,9 +83,9 @@ class Response(Struct, kw_only=True):
     parallel_tool_calls: bool = True
     presence_penalty: float = 0.0
     previous_response_id: str | None = None
-    prompt_cache_key: str | UnsetType | None = UNSET
+    prompt_cache_key: str | UnsetType = UNSET
     reasoning: ReasoningEcho | None = None
-    safety_identifier: str | UnsetType | None = UNSET
+    safety_identifier: str | UnsetType = UNSET
     service_tier: str = "default"
     store: bool = True
     temperature: float = 1.0
@@ -92,5 +95,9 @@ class Response(Struct, kw_only=True):
     top_logprobs: int = 0
     top_p: float = 1.0
     truncation: Literal["auto", "disabled"] = "disabled"
-    usage: ResponseUsage | None = None
+    usage: ResponseUsage | UnsetType = UNSET
     user: str | UnsetType = UNSET
+
+
+decode_response: Callable[[bytes], Response] = msgspec.json.Decoder(Response).decode
+"""Reads a response that was kept."""
