@@ -6,6 +6,7 @@ a provider over HTTP has added it. The events of a response must also come in an
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from tests.serving import NANO
 _DATA = Path(__file__).parents[1] / "data"
 OPENAI = _DATA / "openai-openapi-chat.json"
 OPENAI_RESPONSES = _DATA / "openai-openapi-responses.json"
+OPEN_RESPONSES = _DATA / "open-responses-openapi.json"
 
 Json = Any
 
@@ -60,7 +62,7 @@ class Descriptions:
     def __init__(self, own: Json) -> None:
         published = as_json_schema(json.loads(OPENAI.read_text()))
         self._openai = {kind: validator(published, name) for kind, name in _OPENAI_NAMES.items()}
-        self._openai |= _of_responses(as_json_schema(json.loads(OPENAI_RESPONSES.read_text())))
+        self._openai |= of_responses()
         self._own = {kind: validator(own, name) for kind, name in _own_names(own).items()}
         self._closed = {
             kind: validator(closed(own), name) for kind, name in _own_names(own).items()
@@ -98,18 +100,36 @@ EVENT = "event "
 """What the kind of a response's event begins with; its type follows."""
 
 
-def _of_responses(published: Json) -> dict[str, Draft202012Validator]:
-    """Returns the validators of a response, of the lists around it, and of each event."""
-    schemas = published["components"]["schemas"]
-    usage = schemas["Response"]["allOf"][-1]["properties"]["usage"]
-    usage["anyOf"] = [{"$ref": usage.pop("$ref")}, {"type": "null"}]  # as in its own examples
-    names = [one["$ref"].rpartition("/")[2] for one in schemas["ResponseStreamEvent"]["anyOf"]]
-    events = {schemas[name]["properties"]["type"]["enum"][0]: name for name in names}
+@functools.cache
+def of_responses() -> dict[str, Draft202012Validator]:
+    """Returns OpenAI's validators of a response, of the lists around it, and of each event."""
+    document = json.loads(OPENAI_RESPONSES.read_text())
+    union = document["components"]["schemas"]["ResponseStreamEvent"]["anyOf"]
+    names = [one["$ref"].rpartition("/")[2] for one in union]
+    read = as_json_schema(document)
     return {
-        "response": validator(published, "Response"),
-        "items": validator(published, "ResponseItemList"),
-        **{f"{EVENT}{type_}": validator(published, name) for type_, name in events.items()},
+        "response": validator(read, "Response"),
+        "items": validator(read, "ResponseItemList"),
+        **_of_events(document, read, names),
     }
+
+
+@functools.cache
+def of_open_responses() -> dict[str, Draft202012Validator]:
+    """Returns Open Responses' validators of a response and of each event."""
+    document = json.loads(OPEN_RESPONSES.read_text())
+    names = [name for name in document["components"]["schemas"] if name.endswith("StreamingEvent")]
+    read = as_json_schema(document, extensible=True)
+    return {
+        "response": validator(read, "ResponseResource"),
+        **_of_events(document, read, names),
+    }
+
+
+def _of_events(document: Json, read: Json, names: Sequence[str]) -> dict[str, Draft202012Validator]:
+    schemas = document["components"]["schemas"]
+    types = {schemas[name]["properties"]["type"]["enum"][0]: name for name in names}
+    return {f"{EVENT}{type_}": validator(read, name) for type_, name in types.items()}
 
 
 def disorder(events: Sequence[Json]) -> Iterator[str]:
@@ -133,9 +153,10 @@ _LAST = ("response.completed", "response.incomplete", "response.failed")
 def _untold(events: Sequence[Json]) -> Iterator[str]:
     """What a reader of the events alone would not have, or have otherwise, than the last one says."""
     begun = [event["item"]["id"] for event in events if event["type"] == f"{_ITEM}.added"]
-    done = [event["item"] for event in events if event["type"] == f"{_ITEM}.done"]
+    ended = [event for event in events if event["type"] == f"{_ITEM}.done"]
+    done = [event["item"] for event in sorted(ended, key=lambda event: event["output_index"])]
     if begun != [item["id"] for item in done]:
-        yield "the items do not end in the order in which they begin"
+        yield "the items that end are not those that began"
     if events[-1]["response"]["output"] != done:
         yield "the last event's output is not what the items were when they were done"
     deltas: dict[tuple[Any, ...], str] = {}
@@ -195,22 +216,67 @@ def closed(schema: Json) -> Json:
     return read
 
 
-def as_json_schema(schema: Json) -> Json:
+def as_json_schema(document: Json, *, extensible: bool = False) -> Json:
     """Reads OpenAI's dialect of OpenAPI as JSON Schema.
 
     The document is of version 3.1 but still says ``nullable``, as 3.0 did; and its ``oneOf`` has
-    branches that overlap, so that a literal reading refuses what the API itself answers.
+    branches that overlap, so that a literal reading refuses what the API itself answers. A union that
+    is told apart by a ``type`` is read by it, so that a fault names the field and not the whole.
+    ``extensible`` lets pass what an implementor has added to a union: types as in ``slug:type``.
     """
-    if isinstance(schema, list):
-        return [as_json_schema(element) for element in schema]
-    if not isinstance(schema, dict):
-        return schema
-    read = {
-        "anyOf" if key == "oneOf" else key: as_json_schema(value)
-        for key, value in schema.items()
-        if key != "nullable"
-    }
-    return {"anyOf": [read, {"type": "null"}]} if schema.get("nullable") is True else read
+    return _Reading(document, extensible=extensible).read(document)
+
+
+class _Reading:
+    def __init__(self, document: Json, *, extensible: bool) -> None:
+        self._schemas = document["components"]["schemas"]
+        self._extensible = extensible
+
+    def read(self, schema: Json) -> Json:
+        if isinstance(schema, list):
+            return [self.read(element) for element in schema]
+        if not isinstance(schema, dict):
+            return schema
+        told_apart = self._told_apart(schema) if "discriminator" in schema else None
+        read = told_apart or {
+            "anyOf" if key == "oneOf" else key: self.read(value)
+            for key, value in schema.items()
+            if key not in ("nullable", "discriminator")
+        }
+        return {"anyOf": [read, {"type": "null"}]} if schema.get("nullable") is True else read
+
+    def _told_apart(self, schema: Json) -> Json | None:
+        branches: dict[str, list[Json]] = {}
+        for branch in schema.get("oneOf") or schema.get("anyOf") or ():
+            for kind in (types := self._types(branch)):
+                branches.setdefault(kind, []).append(self.read(branch))
+            if not types:
+                return None
+        known: Json = {"enum": sorted(branches)}
+        if self._extensible:
+            known = {"anyOf": [known, {"type": "string", "pattern": "^[a-z0-9_-]+:"}]}
+        return {
+            "type": "object",
+            "required": ["type"],
+            "properties": {"type": known},
+            "allOf": [
+                {
+                    "if": {"properties": {"type": {"const": kind}}},
+                    "then": some[0] if len(some) == 1 else {"anyOf": some},
+                }
+                for kind, some in branches.items()
+            ],
+        }
+
+    def _types(self, schema: Json) -> list[str]:
+        """Returns the values that ``type`` may have, none if that is not to be seen."""
+        if "$ref" in schema:
+            return self._types(self._schemas[schema["$ref"].rpartition("/")[2]])
+        for part in schema.get("allOf", ()):
+            if types := self._types(part):
+                return types
+        types = schema.get("properties", {}).get("type", {}).get("enum", [])
+        return types if "type" in schema.get("required", ()) else []
 
 
 def answers(exchange: Exchange) -> Iterator[Answer]:

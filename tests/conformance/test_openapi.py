@@ -324,7 +324,6 @@ RESPONSE = {
     "tool_choice": "auto",
     "temperature": 1.0,
     "top_p": 1.0,
-    "usage": None,
 }
 _AT = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
 TOLD: list[dict[str, Any]] = [
@@ -369,8 +368,8 @@ def test_the_events_of_a_response_that_tell_it_all_have_no_faults(descriptions, 
         ([*TOLD, TOLD[-1]], "an event follows the last"),
         ([*TOLD[:3], *TOLD[4:]], "add up to 'b', not 'ab'"),
         ([*TOLD[:5], *TOLD[6:]], "add up to 'ab', not None"),
-        ([TOLD[0], *TOLD[2:]], "the items do not end in the order"),
-        ([*TOLD[:7], TOLD[8]], "the items do not end in the order"),
+        ([TOLD[0], *TOLD[2:]], "the items that end are not"),
+        ([*TOLD[:7], TOLD[8]], "the items that end are not"),
         ([*TOLD[:8], {**TOLD[8], "response": RESPONSE}], "not what the items were"),
         ([TOLD[0], {**TOLD[3], "sequence_number": 7}, *TOLD[1:]], "sequence numbers have gaps"),
         ([*TOLD[:2], {"type": "response.new"}, *TOLD[2:]], "OpenAI knows no event response.new"),

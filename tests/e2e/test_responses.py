@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.e2e.client import ask, receipt, streaming
+from tests.e2e.client import ask, receipt
+from tests.responses import checked, responded, told
 from tests.serving import ECHO, NANO, Serving, running
 from tests.simulator import Simulator
 
@@ -27,35 +26,19 @@ def router(running_simulator: Simulator) -> Iterator[Serving]:
         yield serving
 
 
-def events(serving: Serving, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Asks for a stream and checks what holds of every one."""
-    with streaming(serving, {**body, "stream": True}, path="/v1/responses") as stream:
-        assert stream.status == 200
-        *frames, done = stream.events()
-    assert done == "data: [DONE]"
-    decoded = []
-    for number, frame in enumerate(frames):
-        name, data = frame.split("\n")
-        event = json.loads(data.removeprefix("data: "))
-        assert name == f"event: {event['type']}"
-        assert event["sequence_number"] == number
-        decoded.append(event)
-    return decoded
-
-
 @pytest.mark.parametrize("model", [NANO, ECHO])
 def test_a_text_comes_whole_and_as_events(router: Serving, model: str) -> None:
     body = {"model": model, "input": "Say hello to the world.", "temperature": 0}
     whole = ask(router, "POST", "/v1/responses", body)
-    told = events(router, body)
+    events = told(router, body)
 
-    assert whole.status == 200, whole.body
-    assert whole.json["status"] == "completed"
+    assert checked(whole)["status"] == "completed"
     assert whole.json["output"][-1]["content"][0]["type"] == "output_text"
-    first, last = told[0], told[-1]
+    first, last = events[0], events[-1]
     assert (first["type"], last["type"]) == ("response.created", "response.completed")
-    assert first["response"].keys() == last["response"].keys() == whole.json.keys()
-    deltas = [e["delta"] for e in told if e["type"] == "response.output_text.delta"]
+    assert last["response"].keys() == whole.json.keys()
+    assert last["response"].keys() - first["response"].keys() == {"usage"}
+    deltas = [e["delta"] for e in events if e["type"] == "response.output_text.delta"]
     said = last["response"]["output"][-1]["content"][0]["text"]
     assert "".join(deltas) == said == whole.json["output"][-1]["content"][0]["text"]
     kept = receipt(router, whole.headers["x-request-id"])
@@ -66,15 +49,15 @@ def test_a_text_comes_whole_and_as_events(router: Serving, model: str) -> None:
 def test_a_function_call_goes_out_and_its_output_comes_back(router: Serving) -> None:
     tool = {"type": "function", "name": "lookup", "parameters": {"type": "object"}}
     body = {"model": ECHO, "input": "look it up", "tools": [tool], "tool_choice": "required"}
-    called = ask(router, "POST", "/v1/responses", body).json
+    called = responded(router, body)
     call = called["output"][-1]
     assert (call["type"], call["name"], call["status"]) == ("function_call", "lookup", "completed")
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": "42"}
-    told = events(
+    events = told(
         router,
         {
             "model": ECHO,
             "input": [{"role": "user", "content": "look it up"}, *called["output"], output],
         },
     )
-    assert told[-1]["response"]["output"][-1]["type"] == "message"
+    assert events[-1]["response"]["output"][-1]["type"] == "message"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Answer, ask
-from tests.e2e.test_responses import events
+from tests.responses import told
 from tests.serving import ECHO, Serving, running
 from tests.simulator import Script, Simulator
 from tests.simulator.script import error
@@ -91,7 +91,7 @@ def test_what_fails_is_an_error_if_whole_and_a_failed_response_if_streamed(
     refused = create(router, "one", model="sim/frail")
     assert (refused.status, refused.error["code"]) == (502, "upstream_failed")
 
-    nobody = events(router, {"model": "sim/frail", "input": "one"})
+    nobody = told(router, {"model": "sim/frail", "input": "one"})
     assert [event["type"] for event in nobody] == [
         "response.created",
         "response.in_progress",
@@ -101,6 +101,6 @@ def test_what_fails_is_an_error_if_whole_and_a_failed_response_if_streamed(
     assert nobody[-2]["code"] == "upstream_failed"
     assert nobody[-1]["response"]["error"]["code"] == "server_error"
 
-    cut = events(router, {"model": "sim/frail", "input": "one two three four five"})
+    cut = told(router, {"model": "sim/frail", "input": "one two three four five"})
     assert [event["type"] for event in cut[-2:]] == ["error", "response.failed"]
     assert cut[-1]["response"]["output"][-1]["status"] == "incomplete"

@@ -92,7 +92,7 @@ class Offered(Struct, frozen=True):
     chat: list[dict[str, Any]]
     echo: list[Raw]
     names: dict[str, Called]
-    ignored: list[str]
+    ignored: list[str] = []
 
     def chat_name(self, type: str, name: str = "", namespace: str = "") -> str | None:
         """Returns the function that stands for a tool; ``type`` is that of its calls."""
