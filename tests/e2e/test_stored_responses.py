@@ -203,6 +203,28 @@ def test_another_accounts_response_is_told_apart_from_none_by_nothing(
     assert ask(router, "GET", f"/v1/responses/{id}").status == 200
 
 
+def test_nothing_of_another_account_can_be_built_upon(router: Serving, other: str) -> None:
+    response = created(router)
+    of_mine = (response["id"], response["output"][-1]["id"])
+    of_nobody = ("resp_" + "0" * 30, "msg_" + "0" * 30)
+    answers = []
+    for id, item in (of_mine, of_nobody):
+        for more in (
+            {"previous_response_id": id},
+            {"input": [{"type": "item_reference", "id": item}]},
+        ):
+            body = {"model": ECHO, "input": "hello", **more}
+            answer = ask(router, "POST", "/v1/responses", body, key=other)
+            assert answer.status == 400
+            text = answer.body.decode().replace(id, "RESPONSE").replace(item, "ITEM")
+            answers.append((text, answer.error["code"], answer.error["param"]))
+    assert answers[:2] == answers[2:]
+    assert [answer[1:] for answer in answers[:2]] == [
+        ("previous_response_not_found", "previous_response_id"),
+        ("invalid_value", "input[0].id"),
+    ]
+
+
 def test_other_methods_are_refused_with_those_that_there_are(router: Serving) -> None:
     id = created(router)["id"]
     answer = ask(router, "PUT", f"/v1/responses/{id}", {})

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import datetime
+import random
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -307,6 +308,17 @@ def test_of_items_with_one_id_the_newest_is_found(url):
     assert both == {"msg_1": new, lone.id: lone}
     assert rest == {"msg_1": old}
     assert none == {}
+
+
+def test_the_longest_id_that_a_caller_may_give_is_kept(url):
+    rng = random.Random(1)
+    id = "".join(chr(rng.randrange(0x20000, 0x2A000)) for _ in range(512))  # four bytes each
+
+    async def body(port, account, _):
+        await port.save(response_of(account), [item(id=id)], [])
+        return await port.items([id], account)
+
+    assert list(with_store(url, body)) == [id]
 
 
 def test_thousands_of_items_are_found_at_once(url):

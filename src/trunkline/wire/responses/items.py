@@ -199,6 +199,9 @@ def decode_item(raw: Raw, *, at: str) -> Item:
         head = _decode_head(raw)
     except _Refused as error:
         raise translated(error, of=_Head, at=at) from error
+    if head.id and not head.id.isprintable():
+        # Not every database could keep it.
+        raise InvalidRequest(f"{at}.id: must be made of printable characters", param=f"{at}.id")
     kind = head.type or _untyped(head)
     if not kind:
         raise InvalidRequest(
