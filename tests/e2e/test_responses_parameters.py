@@ -35,6 +35,11 @@ models."sim/echo" = {}
 [providers.text]
 base_url = "URL"
 models."sim/text" = { vision = false }
+[providers.bare]
+base_url = "URL"
+models."sim/bare" = {}
+[providers.bare.quirks]
+unsupported = ["verbosity", "safety_identifier", "logprobs", "top_logprobs", "reasoning_effort"]
 """
 
 
@@ -290,3 +295,20 @@ def test_what_a_provider_lacks_is_named_as_the_caller_named_it(router: Serving) 
         "invalid_value",
         "input[1].content[1]",
     )
+
+
+def test_what_is_left_out_is_named_as_the_caller_named_it(router: Serving) -> None:
+    hints: dict[str, Any] = {"text": {"verbosity": "low"}, "safety_identifier": "s"}
+    answer = create(router, model="sim/bare", **hints)
+    assert answer.headers["x-trunkline-ignored"] == "safety_identifier, text.verbosity"
+    asked: dict[str, Any]
+    for asked, name in (
+        ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
+        ({"include": ["message.output_text.logprobs"]}, "include"),
+        ({"top_logprobs": 1}, "top_logprobs"),
+    ):
+        refused = create(router, model="sim/bare", **asked)
+        assert (refused.error["code"], refused.error["param"]) == ("unsupported_parameter", name)
+        assert f"'{name}'" in refused.error["message"]
+        answer = create(router, lenient=True, model="sim/bare", **asked)
+        assert name in answer.headers["x-trunkline-ignored"]

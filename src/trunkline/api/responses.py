@@ -48,6 +48,7 @@ from trunkline.wire.responses import (
     decode_input,
     decode_tools,
     encoding_of,
+    name_of,
     numbered,
     renamed,
     response_of,
@@ -264,6 +265,9 @@ class _Run(Run):
                 self.committed(answer)
             self.attempts = (*self._earlier, *answer.attempts)
             yield _Generation(self, answer, prompt_bytes=len(bytes(fields["messages"])))
+
+    def called(self, parameter: str) -> str:
+        return name_of(parameter, sent=self._sent)
 
     def fails(self, error: TrunklineError) -> None:
         """Notes what the response fails of."""

@@ -235,6 +235,10 @@ class Run:
             duration_ms=round(exchange.elapsed_s() * 1000),
         )
 
+    def called(self, parameter: str) -> str:
+        """Returns the caller's name of what a provider was to be sent."""
+        return parameter
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Returns the headers that tell who answers."""
         if self.answer is None:
@@ -247,7 +251,7 @@ class Run:
             (b"x-trunkline-attempts", str(asked).encode()),
         ]
         if self._ignored or self.answer.reply.ignored:
-            names = sorted({*self._ignored, *self.answer.reply.ignored})
+            names = sorted({*self._ignored, *map(self.called, self.answer.reply.ignored)})
             headers.append((b"x-trunkline-ignored", _header_text(", ".join(names))))
         return headers
 

@@ -10,7 +10,7 @@ from trunkline.wire.responses.events import (
     numbered,
 )
 from trunkline.wire.responses.items import Item, ItemReference, decode_input, kept_item
-from trunkline.wire.responses.names import renamed
+from trunkline.wire.responses.names import name_of, renamed
 from trunkline.wire.responses.requests import CreateRequest, decode_create
 from trunkline.wire.responses.response import Response, decode_response
 from trunkline.wire.responses.tools import decode_tools
@@ -34,6 +34,7 @@ __all__ = [
     "encode_json",
     "encoding_of",
     "kept_item",
+    "name_of",
     "numbered",
     "renamed",
     "response_of",

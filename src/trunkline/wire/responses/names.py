@@ -26,21 +26,24 @@ def renamed(error: APIError, *, sent: Collection[str]) -> APIError:
     """
     param = error.param
     found = _FIRST.match(param or "")
-    if param is None or found is None or _is_theirs(found[1], sent):
+    if param is None or found is None:
         return error
-    name = _NAMES.get(found[1])
-    if found[1] == "logprobs":
-        name = "top_logprobs" if "top_logprobs" in sent else "include"
-    if name == "input":
-        error.param = name  # its items are not the messages one by one
-    elif name is not None:
-        error.param = name + param[found.end() :]
-    else:
+    name = name_of(found[1], sent=sent)
+    if name == found[1]:
         error.param = _OF_FUNCTION.sub(r"\1", param)
+    elif name == "input":
+        error.param = name  # its items are not the messages one by one
+    else:
+        error.param = name + param[found.end() :]
     if error.param != param:
         error.args = (error.message.replace(param, error.param), *error.args[1:])
     return error
 
 
-def _is_theirs(name: str, sent: Collection[str]) -> bool:
-    return name in sent and not name.startswith("tool")  # these have one name and two forms
+def name_of(parameter: str, *, sent: Collection[str]) -> str:
+    """Returns what a chat completion's parameter is called in a response; what was ``sent`` keeps its name."""
+    if parameter in sent:
+        return parameter
+    if parameter == "logprobs":
+        return "top_logprobs" if "top_logprobs" in sent else "include"
+    return _NAMES.get(parameter, parameter)
