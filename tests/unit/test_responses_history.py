@@ -168,6 +168,25 @@ def test_a_call_that_nobody_answered_is_told_as_that() -> None:
     ]
 
 
+def test_what_is_said_after_a_call_that_nobody_answered_is_said_later() -> None:
+    assert messages(user(), call(), said("Never mind."), thought("hm"), call("b")) == [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "tool_calls": [chat_call()]},
+        result(text=NO_OUTPUT),
+        {
+            "role": "assistant",
+            "content": "Never mind.",
+            "reasoning": "hm",
+            "tool_calls": [chat_call("b")],
+        },
+        result("b", NO_OUTPUT),
+    ]
+    assert messages(user(), call(), said("I look."), output())[1:] == [
+        {"role": "assistant", "content": "I look.", "tool_calls": [chat_call()]},
+        result(),
+    ]
+
+
 def test_a_call_that_was_cut_off_is_told_only_if_it_was_answered() -> None:
     cut = call(arguments='{"a', status="incomplete")
     assert messages(user(), said("I"), cut, user("go on")) == [
@@ -354,7 +373,8 @@ def test_items_that_say_nothing_to_the_model_are_kept_as_they_are(item: dict[str
     assert messages(user(), item, said("A"))[1:] == [{"role": "assistant", "content": "A"}]
     (kept,) = decode_input(msgspec.Raw(msgspec.json.encode([item])))
     body = msgspec.json.decode(kept.body)
-    assert body == {**item, "id": kept.id}
+    assert body == {**body, **item, "id": kept.id}
+    assert body.keys() - item.keys() <= {"id", "status", "execution"}
     assert kept.id == item.get("id") or kept.id.startswith("item_")
 
 

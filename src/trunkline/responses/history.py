@@ -142,6 +142,8 @@ class _Writer:
         self._called: list[tuple[int, dict[str, Any]]] = []
 
     def add(self, place: int, item: Item) -> None:
+        if self._is_over(item):
+            self.end_turn()
         match item.meaning:
             case Message(role="assistant", content=content):
                 self._said.append(content if isinstance(content, str) else _text(content))
@@ -155,9 +157,15 @@ class _Writer:
                 if call.status != "incomplete" or place in self._answers:
                     self._called.append((place, _call(call, self._offered)))
             case CallOutputItem() | ClientOutput():
-                self.end_turn()  # which writes it
+                if any(self._answers.get(call) == place for call, _ in self._called):
+                    self.end_turn()  # which writes it; others are written already
             case _:
                 pass
+
+    def _is_over(self, item: Item) -> bool:
+        """Whether the model said this later than its calls: nobody answers them any more."""
+        says = isinstance(item.meaning, Message | ReasoningInput)
+        return says and any(place not in self._answers for place, _ in self._called)
 
     def end_turn(self) -> None:
         """Writes what the assistant thought, said and called at a time, and what came of its calls."""
@@ -274,15 +282,16 @@ def _client_call(call: ClientCall) -> tuple[str, str]:
     if call.type == "custom_tool_call":
         name = msgspec.json.decode(fields["name"], type=str)
         return name, _encode({"input": fields["input"]}).decode()
-    asked = fields.get("action") or fields.get("operation") or Raw(b"{}")
-    return call.type.removesuffix("_call"), bytes(asked).decode()
+    asked = _decode_fields(fields.get("action") or fields.get("operation") or Raw(b"{}"))
+    given = {name: value for name, value in asked.items() if bytes(value) != b"null"}
+    return call.type.removesuffix("_call"), _encode(given).decode()
 
 
 def _output(item: Item) -> str | Sequence[OutputPart]:
     if isinstance(item.meaning, CallOutputItem):
         return item.meaning.output
-    output = _decode_fields(item.body).get("output", Raw(b'""'))
-    return msgspec.json.decode(output, type=str) if output[:1] == b'"' else bytes(output).decode()
+    output = bytes(_decode_fields(item.body).get("output", Raw(b'""')))
+    return msgspec.json.decode(output, type=str) if output.startswith(b'"') else output.decode()
 
 
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode

@@ -297,28 +297,39 @@ def _check_ids(items: Sequence[Item]) -> None:
 _OPTIONAL = frozenset({"message", "reasoning", "function_call", "function_call_output"})
 """Types of which no key that is published may be null: absent is what was meant."""
 
+_COMPLETED = {"status": "completed"}
+_SEARCHED: Mapping[str, Any] = {"call_id": None, "execution": "server", **_COMPLETED}
+_PUBLISHED: Mapping[str, Mapping[str, Any]] = {
+    "message": _COMPLETED,
+    "reasoning": {"summary": []},
+    "function_call": _COMPLETED,
+    "function_call_output": _COMPLETED,
+    "custom_tool_call": _COMPLETED,
+    "custom_tool_call_output": _COMPLETED,
+    "shell_call": {"environment": None, **_COMPLETED},
+    "shell_call_output": {"max_output_length": None, **_COMPLETED},
+    "computer_call_output": _COMPLETED,
+    "tool_search_call": _SEARCHED,
+    "tool_search_output": _SEARCHED,
+}
+"""Keys that a caller may leave out, and readers of a list of items may rely on."""
+_OF_COMMANDS: Mapping[str, Any] = {"timeout_ms": None, "max_output_length": None}
+
 
 def _kept(raw: Raw, kind: str, identifier: str, meaning: Meaning | None) -> bytes:
     """Returns the item with what is published to be there, and otherwise as it was sent."""
     fields: dict[str, Any] = {"type": kind, "id": identifier}
-    fields |= {k: v for k, v in _decode_fields(raw).items() if k not in fields}
-    if kind in _OPTIONAL:
-        fields = {k: v for k, v in fields.items() if not _is_null(v)}
-    match meaning:
-        case Message():
-            fields.setdefault("status", "completed")
-            fields["content"] = _kept_content(meaning, fields["content"])
-        case ReasoningInput():
-            fields.setdefault("summary", [])
-        case FunctionCallItem() | CallOutputItem():
-            fields.setdefault("status", "completed")
-        case _:
-            pass
+    for name, value in _decode_fields(raw).items():
+        left_out = bytes(value) == b"null" and (kind in _OPTIONAL or name == "status")
+        if name not in fields and not left_out:
+            fields[name] = value
+    for name, value in _PUBLISHED.get(kind, {}).items():
+        fields.setdefault(name, value)
+    if isinstance(meaning, Message):
+        fields["content"] = _kept_content(meaning, fields["content"])
+    if kind == "shell_call" and bytes(fields.get("action", b"")).startswith(b"{"):
+        fields["action"] = {**_OF_COMMANDS, **_decode_fields(fields["action"])}
     return _encode(fields)
-
-
-def _is_null(value: Any) -> bool:
-    return isinstance(value, Raw) and bytes(value) == b"null"
 
 
 def _kept_content(message: Message, content: Raw) -> Any:
