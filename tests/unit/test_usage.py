@@ -12,6 +12,7 @@ from trunkline.accounts.keyring import Caller
 from trunkline.accounts.pricing import Price
 from trunkline.api.chat import _Run
 from trunkline.api.exchange import Exchange
+from trunkline.errors import UpstreamError
 from trunkline.routing import Answer, Deployment, Plan
 from trunkline.store import Attempt
 from trunkline.wire.chat import decode_request
@@ -111,3 +112,9 @@ def test_usage_that_is_reported_is_not_estimated():
     passed(run, ALONE)
     run.estimate()
     assert (run.receipt().completion_tokens, run.receipt().estimated) == (2, False)
+
+
+def test_an_attempt_whose_reply_broke_off_says_so_on_the_receipt() -> None:
+    run = run_of(wants_usage=False)
+    run.broke_off(UpstreamError("secret words", retryable=True, public="broke off its reply"))
+    assert [one.outcome for one in run.attempts] == ["committed, then broke off its reply"]

@@ -33,7 +33,7 @@ class ReceiptBilled(msgspec.Struct, kw_only=True):
 
 
 class ReceiptAttempt(msgspec.Struct, kw_only=True):
-    """One try at one provider; ``outcome`` is ``committed`` or what happened.
+    """One try at one provider; ``outcome`` is ``committed``, perhaps with what broke it off, or what happened.
 
     ``repairs`` names what was put right in the reply, ``emulations`` what was done in another way
     than asked, ``ignored`` the parameters that were left out. ``billed`` is what a failed one used, as far

@@ -173,6 +173,10 @@ class Run:
         else:
             log.error("stream_failed", request_id=self.exchange.request_id, exc_info=error)
         self.attempts = self.attempts or tuple(failure.attempts)
+        if isinstance(error, UpstreamError) and self.answer is not None:
+            *others, last = self.attempts
+            outcome = f"{last.outcome}, then {error.outcome}"
+            self.attempts = (*others, msgspec.structs.replace(last, outcome=outcome))
         return failure
 
     def note_reply(self, reply: Reply | None) -> None:

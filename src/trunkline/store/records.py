@@ -78,7 +78,7 @@ class Billed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at one deployment: ``outcome`` is a word such as ``committed``, ``failed`` or ``timed_out``.
+    """One try at one deployment: ``outcome`` is ``committed``, with what broke the reply off, or what failed.
 
     ``model`` is the provider's own id; ``status`` its HTTP status, if it came to one; ``ms`` how
     long the attempt took to commit or to fail; ``repairs`` names what was put right in its reply,
