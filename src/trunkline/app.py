@@ -7,6 +7,7 @@ passed to it here.
 from __future__ import annotations
 
 import datetime
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -31,7 +32,7 @@ from trunkline.api.responses import Responses
 from trunkline.api.routes import Endpoints, routes
 from trunkline.api.run import Intake
 from trunkline.api.stored_responses import InputItems, OneResponse
-from trunkline.config import ProviderSettings, Settings, database_url
+from trunkline.config import ProviderSettings, Settings, database_url, secret
 from trunkline.engine import memory, weights
 from trunkline.engine import model as engine_model
 from trunkline.engine.client import EngineClient
@@ -49,6 +50,7 @@ from trunkline.providers.openai import OpenAIChat
 from trunkline.providers.own_models import OwnModels
 from trunkline.providers.repair import is_gpt_oss
 from trunkline.responses.attachments import Attachments
+from trunkline.responses.sealing import Seal
 from trunkline.responses.state import State
 from trunkline.routing import (
     LOCAL,
@@ -424,12 +426,20 @@ def _edge(
         body_timeout_s=server.body_timeout_s,
     )
     chat = ChatCompletions(intake, relay)
-    responses = Responses(intake, relay, _state(setup, store), attachments)
+    dialect = setup.settings.responses.dialect
+    responses = Responses(
+        intake,
+        relay,
+        _state(setup, store),
+        attachments,
+        seal=Seal(secret(setup.home, os.environ)),
+        dialect=dialect,
+    )
     embed = Embeddings(intake, embeddings)
     endpoints = Endpoints(
         chat=chat,
         responses=responses,
-        one_response=OneResponse(store.responses),
+        one_response=OneResponse(store.responses, dialect=dialect),
         input_items=InputItems(store.responses),
         embeddings=embed,
         provider_chat=ProviderEndpoint(paths, chat, "chat"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import ask
-from tests.e2e.test_responses import events
+from tests.responses import told
 from tests.serving import ECHO, NANO, Serving, running
 from tests.simulator import Call, Script, Simulator
 
@@ -90,7 +90,7 @@ CASES = [
 def answered(serving: Serving, body: dict[str, Any], *, stream: bool) -> dict[str, Any]:
     """Returns the response to a request, however it ended."""
     if stream:
-        ended: dict[str, Any] = events(serving, body)[-1]["response"]
+        ended: dict[str, Any] = told(serving, body)[-1]["response"]
         return ended
     answer = ask(serving, "POST", "/v1/responses", body)
     assert answer.status == 200, answer.body

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.client import Answer, ask
+from tests.e2e.client import Answer, ask, run
 from tests.responses import told
 from tests.serving import ECHO, Serving, running
-from tests.simulator import Script, Simulator
+from tests.simulator import Call, Script, Simulator
 from tests.simulator.script import error
 
 _CONFIG = """
@@ -31,8 +32,8 @@ def router(running_simulator: Simulator) -> Iterator[Serving]:
         yield serving
 
 
-def create(serving: Serving, input: Any, **more: Any) -> Answer:
-    return ask(serving, "POST", "/v1/responses", {"model": ECHO, "input": input, **more})
+def create(serving: Serving, input: Any, *, key: str = "", **more: Any) -> Answer:
+    return ask(serving, "POST", "/v1/responses", {"model": ECHO, "input": input, **more}, key=key)
 
 
 def sent(simulator: Simulator) -> list[tuple[str, str]]:
@@ -88,10 +89,10 @@ def test_what_fails_is_an_error_if_whole_and_a_failed_response_if_streamed(
     router: Serving, simulator: Simulator
 ) -> None:
     simulator.play(error(500), error(500), Script(cut_after=3))
-    refused = create(router, "one", model="sim/frail")
+    refused = create(router, "one", model="sim/frail:frail")
     assert (refused.status, refused.error["code"]) == (502, "upstream_failed")
 
-    nobody = told(router, {"model": "sim/frail", "input": "one"})
+    nobody = told(router, {"model": "sim/frail:frail", "input": "one"})
     assert [event["type"] for event in nobody] == [
         "response.created",
         "response.in_progress",
@@ -101,6 +102,76 @@ def test_what_fails_is_an_error_if_whole_and_a_failed_response_if_streamed(
     assert nobody[-2]["code"] == "upstream_failed"
     assert nobody[-1]["response"]["error"]["code"] == "server_error"
 
-    cut = told(router, {"model": "sim/frail", "input": "one two three four five"})
+    cut = told(router, {"model": "sim/frail:frail", "input": "one two three four five"})
     assert [event["type"] for event in cut[-2:]] == ["error", "response.failed"]
     assert cut[-1]["response"]["output"][-1]["status"] == "incomplete"
+
+
+def again(serving: Serving, id: str, query: str = "") -> list[Any]:
+    """Returns the events of a kept response as they are told again."""
+    answer = ask(serving, "GET", f"/v1/responses/{id}?stream=true{query}")
+    assert answer.status == 200, answer.body
+    *frames, done, end = answer.body.decode().split("\n\n")
+    assert (done, end) == ("data: [DONE]", "")
+    return [json.loads(frame.partition("\ndata: ")[2]) for frame in frames]
+
+
+def test_a_kept_response_is_streamed_again_exactly_and_from_anywhere(router: Serving) -> None:
+    first = told(router, {"model": ECHO, "input": "one two three"})
+    id = first[0]["response"]["id"]
+    assert again(router, id) == first
+    for number in range(-1, len(first)):
+        assert again(router, id, f"&starting_after={max(number, 0)}") == first[max(number, 0) + 1 :]
+    whole = create(router, "one two three").json
+    replayed = again(router, whole["id"])
+    assert replayed[-1]["response"] == whole
+    assert [e["sequence_number"] for e in replayed] == list(range(len(replayed)))
+
+
+def test_a_failed_stream_is_kept_and_told_again(router: Serving, simulator: Simulator) -> None:
+    simulator.play(error(500))
+    first = told(router, {"model": "sim/frail:frail", "input": "one"})
+    assert first[-1]["type"] == "response.failed"
+    assert again(router, first[0]["response"]["id"]) == first
+
+
+def test_sealed_reasoning_comes_back_to_the_model_and_only_for_its_account(
+    router: Serving, simulator: Simulator
+) -> None:
+    asked: Any = {"store": False, "include": ["reasoning.encrypted_content"]}
+    simulator.play(Script(reasoning="I think so.", calls=(Call("a", "{}"),)))
+    tool = {"type": "function", "name": "a", "parameters": {"type": "object"}}
+    first = create(router, "one", tools=[tool], **asked).json
+    reasoning, call = first["output"]
+    sealed = {"type": "reasoning", "id": reasoning["id"], "summary": []}
+    sealed["encrypted_content"] = reasoning["encrypted_content"]
+    assert "I think so" not in reasoning["encrypted_content"]
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": "1"}
+    follow = [{"role": "user", "content": "one"}, sealed, call, result]
+    assert create(router, follow, tools=[tool], **asked).status == 200
+    told_model = simulator.seen[-1].body["messages"][1]
+    assert told_model["reasoning"] == "I think so."
+
+    other = run("keys", "create", "--account", "other", home=router.home).stdout.strip()
+    refused = create(router, follow, key=other, tools=[tool], **asked)
+    assert (refused.status, refused.error["param"]) == (400, "input[1].encrypted_content")
+
+
+def test_the_dialect_is_the_headers_or_the_configurations(router: Serving) -> None:
+    header = {"x-responses-dialect": "open-responses"}
+    events = told(router, {"model": ECHO, "input": "one"}, headers=header)
+    assert "response.reasoning.delta" in {event["type"] for event in events}
+    refused = ask(
+        router,
+        "POST",
+        "/v1/responses",
+        {"model": ECHO, "input": "one"},
+        headers={"x-responses-dialect": "esperanto"},
+    )
+    assert (refused.status, refused.error["param"]) == (400, "x-responses-dialect")
+
+
+def test_tools_that_nobody_runs_are_left_out_and_named(router: Serving) -> None:
+    answer = create(router, "one", tools=[{"type": "web_search"}])
+    assert answer.status == 200
+    assert answer.headers["x-trunkline-ignored"] == "tools[0] (web_search)"

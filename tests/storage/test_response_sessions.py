@@ -142,6 +142,13 @@ class Sessions(RuleBasedStateMachine):
             assert (answer.status, answer.error["code"]) == (404, "not_found")
 
     @rule(id=ids)
+    def replay(self, id: str) -> None:
+        answer = self._ask("GET", f"{id}?stream=true")
+        assert answer.status == (200 if id in self.kept else 404)
+        if id in self.kept:
+            assert last_event(answer)["response"] == self.kept[id].body
+
+    @rule(id=ids)
     def list_input(self, id: str) -> None:
         answer = self._ask("GET", f"{id}/input_items?order=asc")
         if id not in self.kept:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from collections.abc import AsyncGenerator, Sequence
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 from starlette.types import Receive, Scope, Send
 
+from trunkline.api.dialect import dialect_of
 from trunkline.api.exchange import Exchange, exchange_of
 from trunkline.api.query import decode_query
-from trunkline.api.send import send_json
+from trunkline.api.send import send_json, send_stream
 from trunkline.errors import InvalidRequest, NotFound
-from trunkline.store import Responses, StoredItem, StoredResponse
+from trunkline.responses.replay import replay
+from trunkline.store import Responses, StoredResponse
+from trunkline.wire.responses import DONE, Dialect, Encoding, decode_response, encoding_of
 from trunkline.wire.responses.requests import Include
 from trunkline.wire.responses.retrieval import listed, put_together
 
@@ -48,18 +51,12 @@ class DeletedResponse(Struct, kw_only=True):
     deleted: Literal[True] = True
 
 
-Replay = Callable[
-    [Send, Exchange, RetrieveQuery, StoredResponse, list[StoredItem]], Awaitable[None]
-]
-"""Sends the events of a response once more."""
-
-
 class OneResponse:
     """Shows an account a response of its own, or deletes it."""
 
-    def __init__(self, responses: Responses, *, replay: Replay | None = None) -> None:
+    def __init__(self, responses: Responses, *, dialect: Dialect = "openai") -> None:
         self._responses = responses
-        self._replay = replay
+        self._dialect = dialect
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["method"] == "DELETE":
@@ -79,27 +76,16 @@ class OneResponse:
         if found is None:
             raise _unknown()
         response, items = found
+        dialect = dialect_of(scope, self._dialect)
+        encoding = encoding_of(dialect, obfuscate=bool(query.include_obfuscation))
+        bodies = [item.body for item in items]
         if query.stream:
-            await self._stream(send, exchange, query, response, items)
+            await _replay(send, exchange, query, response, bodies, encoding)
             return
-        body = put_together(response.body, [item.body for item in items], query.include)
+        body = put_together(response.body, bodies, query.include)
+        if dialect != "openai":
+            body = encoding.response(decode_response(body))
         await send_json(send, exchange, body)
-
-    async def _stream(
-        self,
-        send: Send,
-        exchange: Exchange,
-        query: RetrieveQuery,
-        response: StoredResponse,
-        items: list[StoredItem],
-    ) -> None:
-        if self._replay is None:
-            raise InvalidRequest(
-                "stream is not supported here yet; leave it out for the whole response",
-                code="unsupported_parameter",
-                param="stream",
-            )
-        await self._replay(send, exchange, query, response, items)
 
     async def _delete(self, scope: Scope, send: Send) -> None:
         exchange, id = exchange_of(scope), scope["path_params"]["id"]
@@ -107,6 +93,28 @@ class OneResponse:
         if not await self._responses.delete(id, exchange.caller.account_id):
             raise _unknown()
         await send_json(send, exchange, msgspec.json.encode(DeletedResponse(id=id)))
+
+
+async def _replay(
+    send: Send,
+    exchange: Exchange,
+    query: RetrieveQuery,
+    stored: StoredResponse,
+    bodies: Sequence[bytes],
+    encoding: Encoding,
+) -> None:
+    """Sends the events of a response once more, exactly as they were sent at first."""
+    if stored.log is None:
+        raise InvalidRequest("no events are kept of this response", param="stream")
+    response = decode_response(put_together(stored.body, bodies, get_args(Include)))
+    after = -1 if query.starting_after is None else query.starting_after
+    events = replay(response, stored.log, starting_after=after)
+    exchange.stream = True
+    await send_stream(send, exchange, _written(encoding.events(events)))
+
+
+async def _written(frames: bytes) -> AsyncGenerator[bytes, None]:
+    yield frames + DONE
 
 
 class InputItems:

@@ -42,6 +42,7 @@ _PASSED = (
 """Fields that chat has as well, under the same name."""
 
 LOGPROBS = "message.output_text.logprobs"
+ENCRYPTED = "reasoning.encrypted_content"
 
 
 @dataclass(slots=True, kw_only=True)

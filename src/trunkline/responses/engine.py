@@ -220,9 +220,11 @@ async def _stepped(
     step.usage = generation.ended(step.usage, chunks=count, held_up_s=held_up_s)
 
 
-def failing(turn: Turn, error: TrunklineError) -> list[Event]:
+def failing(turn: Turn, output: Output, error: TrunklineError) -> list[Event]:
     """Returns the events of a response that failed before anybody answered."""
-    return [*beginning(turn.response), *failed(turn.response, error)]
+    event, last = failed(turn.response, error)
+    output.fault(event)
+    return [*beginning(turn.response), event, last]
 
 
 def _failed(running: _Running, output: Output, error: TrunklineError) -> list[Event]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from trunkline.config import derive
 from trunkline.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _LABEL = "trunkline responses encrypted_content"
 _VERSION = "tl1."
@@ -28,7 +30,14 @@ class Seal:
     """Seals texts, and opens those that it sealed, from the installation secret."""
 
     def __init__(self, secret: bytes) -> None:
-        self._cipher = AESGCM(derive(secret, _LABEL))
+        self._secret = secret
+
+    @cached_property
+    def _cipher(self) -> AESGCM:
+        """Made, and imported, at the first use: most who run a router never ask for it."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        return AESGCM(derive(self._secret, _LABEL))
 
     def seal(self, text: str, *, account_id: str) -> str:
         """Returns ``tl1.`` and URL-safe base64, different each time."""
@@ -41,6 +50,8 @@ class Seal:
 
         Raises InvalidRequest if it was not sealed here, or not for this account, or was altered.
         """
+        from cryptography.exceptions import InvalidTag
+
         try:
             if len(sealed) > _MAX_SEALED:
                 raise ValueError("too long")

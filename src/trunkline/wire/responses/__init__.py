@@ -3,6 +3,7 @@
 from trunkline.wire.responses.dialects import DONE, Dialect, Encoding, encode_json, encoding_of
 from trunkline.wire.responses.echo import response_of
 from trunkline.wire.responses.events import (
+    Ended,
     Event,
     ResponseCompleted,
     ResponseFailed,
@@ -13,16 +14,18 @@ from trunkline.wire.responses.items import Item, ItemReference, decode_input, ke
 from trunkline.wire.responses.names import name_of, renamed
 from trunkline.wire.responses.requests import CreateRequest, decode_create
 from trunkline.wire.responses.response import Response, decode_response
-from trunkline.wire.responses.tools import decode_tools
+from trunkline.wire.responses.tools import Offered, decode_tools
 
 __all__ = [
     "DONE",
     "CreateRequest",
     "Dialect",
     "Encoding",
+    "Ended",
     "Event",
     "Item",
     "ItemReference",
+    "Offered",
     "Response",
     "ResponseCompleted",
     "ResponseFailed",

@@ -219,6 +219,12 @@ class CreateRequest(Struct, frozen=True):
     fields: dict[str, Raw]
     ignored: tuple[str, ...]
 
+    @property
+    def obfuscated(self) -> bool:
+        """Whether deltas are to be padded."""
+        options = self.parameters.stream_options
+        return bool(options and options.include_obfuscation)
+
 
 def decode_create(body: bytes, *, lenient: bool) -> CreateRequest:
     """Decodes the body of ``POST /v1/responses``; items and tools stay undecoded.
