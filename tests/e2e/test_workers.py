@@ -27,12 +27,20 @@ from tests.simulator import Simulator
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks into /proc")
 
-_WORKER, _ENGINE = "trunkline.serving", "trunkline.engine"
+
+def workers_of(serving: Serving) -> list[int]:
+    """Returns the living workers: what the one process that the server forked has forked."""
+    _nursery, *workers = _running(serving, "serve")
+    return workers
 
 
-def children(serving: Serving, module: str) -> list[int]:
-    """Returns the server's living children that run a module."""
-    return [pid for pid in descendants(serving.process.pid) if module in _command(pid)]
+def engines_of(serving: Serving) -> list[int]:
+    """Returns the living engines."""
+    return _running(serving, "trunkline.engine")
+
+
+def _running(serving: Serving, word: str) -> list[int]:
+    return [pid for pid in descendants(serving.process.pid) if word in _command(pid)]
 
 
 def _command(pid: int) -> list[str]:
@@ -61,13 +69,13 @@ def serving(running_simulator: Simulator) -> Iterator[Serving]:
 
 
 def test_two_workers_share_the_requests_one_engine_and_the_figures(serving: Serving) -> None:
-    workers = children(serving, _WORKER)
+    workers = workers_of(serving)
     for _ in range(40):
         assert ask(serving, "GET", "/v1/models").status == 200
     answers = [chat(serving, question(max_tokens=4)) for _ in range(4)]
 
     assert len(workers) == 2
-    assert len(children(serving, _ENGINE)) == 1
+    assert len(engines_of(serving)) == 1
     assert {answer.status for answer in answers} == {200}
     until(lambda: requests_of(serving, "/v1/models") == 40, "every request is counted")
     assert all(_cpu_ticks(worker) for worker in workers)
@@ -82,7 +90,7 @@ def test_figures_that_only_some_process_knows_are_told_by_every_worker(serving: 
     def pages() -> list[str]:
         return [ask(serving, "GET", "/metrics").body.decode() for _ in range(8)]
 
-    (engine,) = children(serving, _ENGINE)
+    (engine,) = engines_of(serving)
     os.kill(engine, signal.SIGKILL)
     until(lambda: len(events_of(serving, "engine_ready")) == 2, "the engine is back")
     with streaming(serving, long_question()) as stream:
@@ -97,10 +105,10 @@ def test_figures_that_only_some_process_knows_are_told_by_every_worker(serving: 
 
 
 def test_a_worker_that_is_killed_comes_back(serving: Serving) -> None:
-    before = children(serving, _WORKER)
+    before = workers_of(serving)
     for worker in before:
         os.kill(worker, signal.SIGKILL)
-    until(lambda: len(set(children(serving, _WORKER)) - set(before)) == 2, "both workers are back")
+    until(lambda: len(set(workers_of(serving)) - set(before)) == 2, "both workers are back")
     until(lambda: ask(serving, "GET", "/health", key=None).status == 200, "it answers")
 
     assert chat(serving, question(max_tokens=4)).status == 200
@@ -127,6 +135,22 @@ def test_the_engine_is_gone_after_the_sigkill_of_a_server_without_workers() -> N
         until(lambda: not any(map(alive, family)), "the engine is gone")
 
 
+def test_workers_share_what_the_imports_have_made(serving: Serving) -> None:
+    for worker in workers_of(serving):
+        rollup = Path(f"/proc/{worker}/smaps_rollup").read_text()
+        kb = {line.split(":")[0]: int(line.split()[1]) for line in rollup.splitlines()[1:]}
+        assert kb["Pss"] < 0.6 * kb["Rss"]
+
+
+def test_a_server_without_what_forks_its_workers_ends_once_one_is_missing(serving: Serving) -> None:
+    nursery, worker, _ = _running(serving, "serve")
+    os.kill(nursery, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+
+    assert serving.process.wait(20) == 1
+    assert "the process that forks the workers has died" in serving.stderr()
+
+
 def test_nobody_is_left_after_a_regular_end(serving: Serving) -> None:
     family = descendants(serving.process.pid)
     assert serving.stop() == 0
@@ -136,7 +160,7 @@ def test_nobody_is_left_after_a_regular_end(serving: Serving) -> None:
 
 
 def test_a_request_waits_while_the_engine_starts_for_all_workers(serving: Serving) -> None:
-    (engine,) = children(serving, _ENGINE)
+    (engine,) = engines_of(serving)
     os.kill(engine, signal.SIGKILL)
     answers = [chat(serving, question(max_tokens=4)) for _ in range(4)]
 

@@ -68,7 +68,6 @@ def serve(
     serving.serve(
         app.set_up(settings, home, demo=demo),
         bootstrap_key=os.environ.get("TRUNKLINE_BOOTSTRAP_KEY"),
-        reload={"path": str(config) if config else None, "overrides": overrides},
         announce=_announce,
     )
 

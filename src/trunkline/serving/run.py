@@ -8,8 +8,9 @@ import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from trunkline import app
 from trunkline.accounts import FirstKey, ensure_first_key, shared_file
 from trunkline.api.metrics import MULTIPROCESS, Metrics
 from trunkline.app import Setup
+from trunkline.config import database_url
 from trunkline.engine.endpoint import Access
 from trunkline.engine.supervisor import Supervisor
 from trunkline.routing import Catalog
+from trunkline.serving.nursery import Nursery, nursery
 from trunkline.serving.server import Server, bind, on_signals
+from trunkline.serving.worker import loop_factory, work
 from trunkline.serving.workers import Assignment, Workers
-from trunkline.store import Store
+from trunkline.store import Store, load_drivers
 
 _SETTLE_S = (
     1.0  # a model that fails this early, or is ready this early, is reported before the banner
@@ -43,33 +47,25 @@ def serve(
     setup: Setup,
     *,
     bootstrap_key: str | None,
-    reload: dict[str, Any],
     announce: Callable[[Started], None],
 ) -> None:
     """Serves until a signal ends it.
 
-    ``announce`` is called once requests are accepted. ``reload`` holds what a worker needs to read
-    the same settings again. Raises StartError or ConfigError if it cannot start, or if the engine's
-    model turns out to be unusable.
+    ``announce`` is called once requests are accepted. Raises StartError or ConfigError if it cannot
+    start, or if the engine's model turns out to be unusable.
     """
     server = setup.settings.server
-    with contextlib.closing(bind(server.host, server.port)) as listener:
+    with ExitStack() as stack:
+        forks = None
+        if server.workers > 1:
+            load_drivers(database_url(setup.settings, setup.home))
+            forks = stack.enter_context(nursery(partial(work, setup)))
+        listener = stack.enter_context(contextlib.closing(bind(server.host, server.port)))
         run = _Run(setup, listener, bootstrap_key, announce)
-        main = run.alone() if server.workers == 1 else run.with_workers(reload)
-        with (
-            contextlib.suppress(asyncio.CancelledError),
-            asyncio.Runner(loop_factory=loop_factory()) as runner,
-        ):
-            runner.run(_until_signal(main))
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Returns uvloop's, None (the standard library's) where there is none."""
-    try:
-        import uvloop
-    except ImportError:  # not on Windows
-        return None
-    return uvloop.new_event_loop
+        main = run.alone() if forks is None else run.with_workers(forks)
+        stack.enter_context(contextlib.suppress(asyncio.CancelledError))
+        runner = stack.enter_context(asyncio.Runner(loop_factory=loop_factory()))
+        runner.run(_until_signal(main))
 
 
 async def _until_signal(main: Coroutine[Any, Any, None]) -> None:
@@ -113,7 +109,7 @@ class _Run:
                 with on_signals(server.stop):
                     await server.serve(self._listener)
 
-    async def with_workers(self, reload: dict[str, Any]) -> None:
+    async def with_workers(self, forks: Nursery) -> None:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
             os.environ[MULTIPROCESS] = folder
             metrics = Metrics()
@@ -127,16 +123,15 @@ class _Run:
                 await _settled(main)
                 count = self._setup.settings.server.workers
                 assignment = Assignment(
-                    reload=reload,
-                    home=str(self._setup.home),
-                    demo=self._setup.demo,
-                    listener=self._listener.fileno(),
+                    metrics_folder=folder,
                     endpoint_files={
                         name: str(engine.publish_to) for name, engine in engines.items()
                     },
                     gate_file=str(shared_file(Path(folder, "gate"), workers=count)),
                 )
                 workers = Workers(
+                    forks,
+                    self._listener,
                     assignment,
                     count=count,
                     drain_s=self._setup.settings.server.drain_s,

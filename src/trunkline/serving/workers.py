@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from asyncio.subprocess import PIPE, Process
+import signal
+import socket
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from prometheus_client.multiprocess import mark_process_dead
 
 from trunkline.errors import StartError
 from trunkline.log import get_logger
+from trunkline.serving.nursery import Child, Nursery
 
 READY = b"ready\n"
+STOP = b"stop\n"
+"""Tells a worker to drain, as the end of its standard input does."""
 WAKE = b"wake "
 """Begins the line by which a worker asks for the engine of the model that it names."""
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 10.0
@@ -28,18 +30,13 @@ log = get_logger()
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told, as one JSON line on its standard input.
 
-    ``reload`` are the arguments with which it loads the same settings; ``listener`` is the inherited
-    socket's file descriptor; ``endpoint_files`` tell by a model's name where its engine is, and
-    ``gate_file`` where worker ``number`` and the others count the requests of keys. A worker lives as
-    long as its standard input is open. On its standard output it says that it is ready, and later which
-    engines it needs.
+    ``endpoint_files`` tell by a model's name where its engine is, ``metrics_folder`` and ``gate_file``
+    where worker ``number`` and the others count together. A worker lives as long as its standard input
+    is open. On its standard output it says that it is ready, and later which engines it needs.
     """
 
-    reload: dict[str, Any]
-    home: str
-    demo: bool
-    listener: int
     endpoint_files: dict[str, str]
+    metrics_folder: str
     gate_file: str
     number: int = 0
 
@@ -52,12 +49,16 @@ class Workers:
 
     def __init__(
         self,
+        nursery: Nursery,
+        listener: socket.socket,
         assignment: Assignment,
         *,
         count: int,
         drain_s: float,
         wake: Callable[[str], None],
     ) -> None:
+        self._nursery = nursery
+        self._listener = listener
         self._assignment = assignment
         self._count = count
         self._drain_s = drain_s
@@ -87,7 +88,7 @@ class Workers:
     async def _keep(self, number: int, ready: asyncio.Event) -> None:
         delay_s = _FIRST_DELAY_S
         while not self._stopping.is_set():
-            child = await self._spawn(number)
+            child = await self._begin(number)
             try:
                 if await _is_ready(child):
                     delay_s = _FIRST_DELAY_S
@@ -96,44 +97,39 @@ class Workers:
                     raise StartError(f"worker {number} did not start; the log above says why")
                 await self._outlive(child)
             finally:
-                if child.returncode is None:
-                    child.kill()
-                    await child.wait()
-                mark_process_dead(child.pid)  # type: ignore[no-untyped-call]  # its gauges would count on
+                status = await self._end(child)
             if not self._stopping.is_set():
-                log.error("worker_died", worker=number, status=child.returncode, retry_s=delay_s)
+                log.error("worker_died", worker=number, status=status, retry_s=delay_s)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
 
-    async def _spawn(self, number: int) -> Process:
+    async def _begin(self, number: int) -> Child:
         assignment = msgspec.structs.replace(self._assignment, number=number)
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # nothing in the current folder is imported
-            "-m",
-            "trunkline.serving",
-            stdin=PIPE,
-            stdout=PIPE,
-            pass_fds=[assignment.listener],
-            start_new_session=True,  # the terminal's Ctrl-C is for the parent, who tells the others
-            env=dict(os.environ),
-        )
-        assert child.stdin is not None
-        child.stdin.write(msgspec.json.encode(assignment) + b"\n")
-        await child.stdin.drain()
+        child = await self._nursery.fork(self._listener)
+        os.write(child.stdin, msgspec.json.encode(assignment) + b"\n")
         return child
 
-    async def _outlive(self, child: Process) -> None:
-        """Waits for a worker's end; when all shall stop, closes its input and waits for it to drain."""
+    async def _end(self, child: Child) -> int:
+        """Sees to it that a worker is no more, and returns its exit status."""
+        if not child.lines.at_eof():
+            os.kill(
+                child.pid, signal.SIGKILL
+            )  # its id is nobody else's until its status is asked for
+        os.close(child.stdin)
+        status = await self._nursery.status(child)
+        mark_process_dead(child.pid)  # type: ignore[no-untyped-call]  # its gauges would count on
+        return status
+
+    async def _outlive(self, child: Child) -> None:
+        """Waits for a worker's end; when all shall stop, tells it and waits for it to drain."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._heed(child))
-            end = tasks.create_task(child.wait())
+            end = tasks.create_task(self._heed(child))
             told = tasks.create_task(self._stopping.wait())
             await asyncio.wait([end, told], return_when=asyncio.FIRST_COMPLETED)
             told.cancel()
-            if end.done() or child.stdin is None:
+            if end.done():
                 return
-            child.stdin.close()
+            os.write(child.stdin, STOP)
             forced = tasks.create_task(self._at_once.wait())
             await asyncio.wait(
                 [end, forced],
@@ -141,22 +137,19 @@ class Workers:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             forced.cancel()
-            if not end.done():
-                child.kill()
+            end.cancel()
 
-    async def _heed(self, child: Process) -> None:
+    async def _heed(self, child: Child) -> None:
         """Does what a worker asks for, until its output ends, which is when it has."""
-        assert child.stdout is not None
-        async for line in child.stdout:
+        async for line in child.lines:
             if line.startswith(WAKE):
                 self._wake(line.removeprefix(WAKE).decode().rstrip("\n"))
 
 
-async def _is_ready(child: Process) -> bool:
-    assert child.stdout is not None
+async def _is_ready(child: Child) -> bool:
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
-            return await child.stdout.readline() == READY
+            return await child.lines.readline() == READY
     except TimeoutError:
         return False
 

@@ -1,5 +1,6 @@
 """Everything durable: records, the ports through which they are reached, SQLite or Postgres below."""
 
+from trunkline.store.opening import load_drivers as load_drivers
 from trunkline.store.opening import open_store as open_store
 from trunkline.store.ports import Accounts as Accounts
 from trunkline.store.ports import Keys as Keys

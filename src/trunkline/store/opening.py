@@ -9,6 +9,18 @@ from trunkline.errors import StartError
 from trunkline.store.ports import Store
 
 
+def load_drivers(url: str) -> None:
+    """Imports all that opening this database needs. Processes that are forked afterwards share it.
+
+    Raises:
+        ConfigError: the URL is not understood.
+    """
+    from trunkline.store import group_commit, queries, responses, schema, writer  # noqa: F401
+    from trunkline.store.connection import connect
+
+    connect(url, pool_size=1, busy_timeout_s=0)  # SQLAlchemy imports a driver when it is named
+
+
 @asynccontextmanager
 async def open_store(
     url: str, *, pool_size: int = 5, busy_timeout_s: float = 5.0

@@ -45,7 +45,6 @@ def _serve(assignment: Assignment, report: BinaryIO) -> None:
     serving.serve(
         app.set_up(settings, home, demo=False),
         bootstrap_key=os.environ.get("TRUNKLINE_BOOTSTRAP_KEY"),
-        reload={"path": assignment.config, "overrides": overrides},
         announce=lambda started: _say(report, Started(url=started.url)),
     )
 
