@@ -111,6 +111,14 @@ def test_a_server_that_wants_a_key_is_asked_with_the_configured_one(
     assert loaded(file).providers["gpu"].models["mine/tuned-model"].id == "mine/tuned model"
 
 
+@pytest.mark.parametrize("context", [-1, 0, 10**20, 0.5, "8192", True, None])
+def test_a_context_that_cannot_be_meant_is_not_written_down(context: Any) -> None:
+    listed = {"data": [{"id": "m", "max_model_len": context}]}
+    with standing_in({**servers.VLLM, "/v1/models": (200, listed)}) as port:
+        (found,) = asyncio.run(detect([port]))
+    assert [model.context for model in found.models] == [8192 if context == "8192" else None]
+
+
 def test_the_usual_ports_are_those_of_their_documents() -> None:
     assert sorted(PORTS) == [1234, 8000, 8080, 11434, 30000]
 

@@ -94,13 +94,13 @@ def test_a_provider_that_answers_is_told_so(trunkline: Run, pointed: Simulator) 
     done = trunkline("providers", "test", "groq", GROQ_API_KEY=KEY)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("provider 'groq' answered in ")
-    assert done.stdout.endswith("ms: it lists 1 models and did not refuse the key\n")
+    assert done.stdout.endswith("ms: it lists 1 model and did not refuse the key\n")
     (asked,) = pointed.seen
     assert (asked.method, asked.path) == ("GET", "/v1/models")
     assert asked.headers["authorization"] == f"Bearer {KEY}"
 
     done = trunkline("providers", "test", "mine")
-    assert done.stdout.endswith("it lists 1 models; it was asked without a key\n")
+    assert done.stdout.endswith("it lists 1 model; it was asked without a key\n")
     assert "authorization" not in pointed.seen[-1].headers
 
 

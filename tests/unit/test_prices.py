@@ -95,3 +95,16 @@ def test_what_is_no_number_says_nothing() -> None:
 def test_what_is_no_list_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="not a list of models"):
         entries(body)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1e999999999", "-1e999999", "1e-999999999", "1e400", "1e31", '"1e999999999"', '"inf"'],
+)
+def test_a_number_that_would_take_much_memory_to_write_out_says_nothing(number: str) -> None:
+    listed = f'{{"data":[{{"id":"m","context_length":{number},"pricing":{{"input":{number}}}}}]}}'
+    assert entries(listed.encode())[0].said == {}
+
+
+def test_nothing_is_a_number_however_it_is_written() -> None:
+    assert of(b'{"data":[{"id":"m","pricing":{"input":0e-99}}]}') == {"input": "0"}

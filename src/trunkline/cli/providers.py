@@ -71,7 +71,8 @@ def try_out(name: NameArgument, config: ConfigOption = None) -> None:
         raise TrunklineError(f"provider '{name}' {models.public}") from models
     ms = round((time.perf_counter() - started) * 1000)
     key = " and did not refuse the key" if provider.key else "; it was asked without a key"
-    typer.echo(f"provider '{name}' answered in {ms} ms: it lists {len(models)} models{key}")
+    count = "1 model" if len(models) == 1 else f"{len(models)} models"
+    typer.echo(f"provider '{name}' answered in {ms} ms: it lists {count}{key}")
 
 
 def listed(settings: Settings) -> list[Listed]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from trunkline.transport import Client, Timeouts
 
 _PATIENCE = Timeouts(connect_s=1.0, first_chunk_s=3.0, idle_s=3.0, total_s=5.0)
 _MAX_BYTES = 8 << 20
+_MOST_TOKENS = 1_000_000_000
 # How a file's name goes on behind the model's, where it is still the same model.
 _FORMAT = re.compile(
     r"(-(mxfp4|moe|f16|bf16|fp8|q[2-8][a-z0-9_]*|latest|gguf|\d{5}-of-\d{5}))*", re.IGNORECASE
@@ -145,7 +147,7 @@ async def _found(port: _Port, server: Server, said: Mapping[str, Any]) -> Found:
     try:
         listed = await port.get("/v1/models")
         ids = {entry.id: entry.said.get("context") for entry in entries(listed)}
-        models, why = _models(server, said, {i: int(c) if c else None for i, c in ids.items()}), ""
+        models, why = _models(server, said, {i: _tokens(c) for i, c in ids.items()}), ""
     except UpstreamError:
         models, why = (), "does not list its models"
     except ValueError:
@@ -222,5 +224,11 @@ def _without_spaces(name: str) -> str:
 
 
 def _count(one: Any, name: str) -> int | None:
-    value = one.get(name) if isinstance(one, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return _tokens(one.get(name)) if isinstance(one, dict) else None
+
+
+def _tokens(value: Any) -> int | None:
+    """Returns a number of tokens that can be meant, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    return int(value) if 1 <= value <= _MOST_TOKENS else None

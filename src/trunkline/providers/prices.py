@@ -20,6 +20,9 @@ Said = Mapping[str, Decimal]
 _PER_TOKEN = Decimal(1_000_000)
 _NOVITA = Decimal("0.0001")
 _AS_IT_IS = Decimal(1)
+_MOST_DIGITS = (
+    30  # before or behind the point: what has more is no price, and costs memory to write out
+)
 
 _FIELDS: Mapping[str, tuple[tuple[str, Decimal], ...]] = {
     "input": (
@@ -117,4 +120,5 @@ def _at(one: Any, path: str) -> Decimal | None:
         number = Decimal(one)
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    sane = number.is_finite() and abs(number.adjusted()) <= _MOST_DIGITS
+    return number if sane or not number else None
