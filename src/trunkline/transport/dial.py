@@ -61,8 +61,10 @@ class Dialer:
 
     async def __call__(self, origin: Origin, connection: Connection) -> None:
         addresses = await self._judged(origin)
+        # Off the loop: the first time, the system's store is read.
+        tls = await asyncio.to_thread(self._tls) if origin.tls else None
         found = await self._connected(addresses, origin.port)
-        await self._put(connection, found, origin)
+        await self._put(connection, found, origin, tls)
 
     async def _judged(self, origin: Origin) -> Sequence[str]:
         """Returns the addresses of a host, all of which may be reached.
@@ -114,11 +116,17 @@ class Dialer:
         except OSError as error:
             raise EgressError("the server cannot be reached", reason="unreachable") from error
 
-    async def _put(self, connection: Connection, found: socket.socket, origin: Origin) -> None:
+    async def _put(
+        self,
+        connection: Connection,
+        found: socket.socket,
+        origin: Origin,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         seconds = self._deadlines.tls_s
         try:
             async with asyncio.timeout(seconds):
-                await pool.connect(connection, found, origin, tls=self._tls)
+                await pool.connect(connection, found, origin, tls)
         except TimeoutError as error:
             raise _late("the server did not set up TLS", seconds) from error
         except ssl.SSLCertVerificationError as error:

@@ -115,7 +115,7 @@ class _Names:
 
     async def dial(self, origin: Origin, connection: Connection) -> None:
         found = await first_to_answer(await self._addresses(origin.host, origin.port))
-        await connect(connection, found, origin, tls=tls)
+        await connect(connection, found, origin, tls() if origin.tls else None)
 
     async def _addresses(self, host: str, port: int) -> Addresses:
         asking = self._asking.setdefault((host, port), asyncio.Lock())
@@ -138,15 +138,14 @@ async def connect(
     connection: Connection,
     found: socket.socket,
     origin: Origin,
-    *,
-    tls: Callable[[], ssl.SSLContext],
+    tls: ssl.SSLContext | None,
 ) -> None:
-    """Puts a connection on a socket, under TLS if the origin asks for it."""
+    """Puts a connection on a socket, under TLS if there is any."""
     await asyncio.get_running_loop().create_connection(
         lambda: connection,
         sock=found,
-        ssl=tls() if origin.tls else None,
-        server_hostname=origin.host.rstrip(".") if origin.tls else None,
+        ssl=tls,
+        server_hostname=origin.host.rstrip(".") if tls else None,
     )
 
 
