@@ -16,6 +16,7 @@ from tests.conformance.recording import Exchange, Recorder
 from tests.conformance.scenes import ASK, WEATHER_TOOL, Person
 from tests.serving import NANO, until
 from trunkline.wire.chat import PARAMETERS
+from trunkline.wire.responses.requests import PARAMETERS as RESPONSES_PARAMETERS
 
 CHAT = "/v1/chat/completions"
 
@@ -185,9 +186,13 @@ def test_every_field_that_openai_publishes_has_a_declared_fate(published):
 
 
 def test_ours_documents_every_field_that_is_accepted_and_no_other(own):
-    parameters = own["components"]["schemas"]["ChatParameters"]
-    assert parameters["properties"].keys() == PARAMETERS.keys()
-    assert parameters["additionalProperties"] is False
+    for schema, fates in (
+        ("ChatParameters", PARAMETERS),
+        ("ResponsesParameters", RESPONSES_PARAMETERS),
+    ):
+        parameters = own["components"]["schemas"][schema]
+        assert parameters["properties"].keys() == fates.keys()
+        assert parameters["additionalProperties"] is False
 
 
 def properties(document: Any, name: str) -> set[str]:

@@ -44,11 +44,15 @@ async def _nothing(scope: Any, receive: Any, send: Any) -> None:
     """An application that is never called."""
 
 
-def test_every_route_is_listed_with_whether_it_needs_a_key() -> None:
+def test_every_route_is_described_and_listed_with_whether_it_needs_a_key() -> None:
     served: Any = dict.fromkeys(Endpoints.__annotations__, _nothing)
     table = {
         (row[0], code(row[1]), row[2]) for row in rows(REFERENCE / "http-api.md", heading="method")
     }
+    described = {
+        (method.upper(), path) for path, item in description()["paths"].items() for method in item
+    }
+    assert {(method, path) for method, path, _ in table} == described
     assert table == {
         (method, route.path.replace(":path}", "}"), "no" if route.path in OPEN_PATHS else "yes")
         for route in routes(Endpoints(**served)).routes

@@ -16,6 +16,11 @@ from trunkline.api.receipts import Receipt
 from trunkline.api.send import send_json
 from trunkline.api.stored_responses import DeletedResponse, ListQuery, RetrieveQuery
 from trunkline.wire import chat, embeddings
+from trunkline.wire.responses.requests import (
+    PARAMETERS,
+    ResponsesParameter,
+    ResponsesParameters,
+)
 from trunkline.wire.responses.response import Response
 from trunkline.wire.responses.retrieval import ItemList
 
@@ -54,9 +59,10 @@ class OpenAPI:
 def description() -> dict[str, Any]:
     """Returns the OpenAPI 3.1 document."""
     types = (
-        _typed_parameters(),
+        _typed(chat.ChatParameters),
         _typed_texts(),
         _typed_response(),
+        _typed(ResponsesParameters),
         *_STRUCTS,
         *_CARRIED.values(),
     )
@@ -78,6 +84,13 @@ def description() -> dict[str, Any]:
     for name, note in embeddings.PARAMETERS.items():
         wanted["properties"].setdefault(name, {})["description"] = note
     wanted["additionalProperties"] = False
+    responding = components["ResponsesParameters"]
+    responding["properties"] = {
+        name: {**(responding["properties"].get(name) or {}), "description": _fate(parameter)}
+        for name, parameter in PARAMETERS.items()
+    }
+    responding["additionalProperties"] = False
+    components["ResponseEvent"] = _EVENT
     parameters["required"] = ["model", "messages"]
     parameters["additionalProperties"] = False
     return {
@@ -97,11 +110,11 @@ def description() -> dict[str, Any]:
     }
 
 
-def _typed_parameters() -> type[msgspec.Struct]:
-    """ChatParameters without what it carries undecoded, which has no schema of its own."""
-    typed = [f for f in msgspec.structs.fields(chat.ChatParameters) if f.type is not msgspec.Raw]
+def _typed(of: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Parameters, of which ``model`` is required, without what they carry undecoded."""
+    typed = [f for f in msgspec.structs.fields(of) if f.type is not msgspec.Raw]
     fields = [(f.name, f.type, f.default) for f in typed if not f.required]
-    return msgspec.defstruct("ChatParameters", [("model", str), *fields], kw_only=True)
+    return msgspec.defstruct(of.__name__, [("model", str), *fields], kw_only=True)
 
 
 def _typed_texts() -> type[msgspec.Struct]:
@@ -142,6 +155,21 @@ def _note(parameter: chat.Parameter) -> str:
     return f"{fate}: {parameter.note}" if parameter.note else fate
 
 
+def _fate(parameter: ResponsesParameter) -> str:
+    return f"{parameter.fate}: {parameter.note}" if parameter.note else str(parameter.fate)
+
+
+_EVENT = {
+    "title": "ResponseEvent",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "description": "as in response.output_text.delta"},
+        "sequence_number": {"type": "integer", "minimum": 0},
+    },
+    "required": ["type", "sequence_number"],
+}
+
+
 def _paths() -> dict[str, Any]:
     identifier = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
@@ -160,6 +188,7 @@ def _paths() -> dict[str, Any]:
                 },
             }
         },
+        "/v1/responses": {"post": _responding("createResponse", "Answers with items.")},
         "/v1/responses/{id}": {
             "get": {
                 **_get("retrieveResponse", "Shows a response that was kept.", "Response"),
@@ -223,6 +252,29 @@ _STRICTNESS = {
 }
 
 
+_DIALECT = {
+    "name": "x-responses-dialect",
+    "in": "header",
+    "schema": {"enum": ["openai", "open-responses"]},
+}
+
+
+def _responding(operation: str, summary: str, *named: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "requestBody": {"required": True, "content": _json("ResponsesParameters")},
+        "parameters": [*named, _STRICTNESS, _DIALECT],
+        "responses": {
+            "200": {
+                "description": "The response, or a stream of events ended by [DONE].",
+                "content": {**_json("Response"), "text/event-stream": _schema("ResponseEvent")},
+            },
+            **_ERRORS,
+        },
+    }
+
+
 def _provider_paths() -> dict[str, Any]:
     """The paths of one provider; its answer lists models in its own way."""
     named = [
@@ -255,6 +307,13 @@ def _provider_paths() -> dict[str, Any]:
     listed = _plain("listProviderModels", "What one provider lists.", "application/json")
     return {
         "/{provider}/{prefix}/chat/completions": {"post": chat},
+        "/{provider}/{prefix}/responses": {
+            "post": _responding(
+                "createProviderResponse",
+                "Answers with items at one provider, by its own id of the model.",
+                *named,
+            )
+        },
         "/{provider}/{prefix}/embeddings": {"post": embeddings},
         "/{provider}/{prefix}/models": {"get": {**listed, "parameters": named}},
     }
