@@ -706,14 +706,15 @@ def test_errors_are_our_words_whatever_the_server_says(sent, reason):
     ("kind", "told"),
     [
         ("image/PNG; charset=x", "image/png"),
+        ("image/jpg", "image/jpg"),
         ("application/octet-stream", "application/octet-stream"),
         ("", ""),
         ('image/"png"', ""),
         ("x" * 300, ""),
     ],
 )
-def test_a_type_that_says_nothing_is_left_to_the_bytes(kind, told):
-    found, _peer = fetched(answer(kind=kind))
+def test_a_type_that_says_little_is_left_to_the_bytes(kind, told):
+    found, _peer = fetched(answer(kind=kind), accept=["image/png", "image/jpeg"])
     assert found == Fetched(PNG, told)
 
 

@@ -86,10 +86,10 @@ class Guard:
         accept: Sequence[str],
         deadlines: Deadlines = _DEADLINES,
     ) -> Fetched:
-        """Returns what a URL holds: ``max_bytes`` at most, of one of the media types ``accept``.
+        """Returns what a URL holds: ``max_bytes`` at most, of the kind that the media types ``accept`` are of.
 
-        A type may end in ``/*``. A server that does not know the type of what it has is believed
-        that it may be any: look at the bytes. Raises EgressError.
+        A server that says ``image/jpg`` is taken to mean an image, and one that does not know the type
+        of what it has, anything: look at the bytes. Raises EgressError.
         """
         target = Target.parse(url)
         try:
@@ -174,9 +174,10 @@ def _media_type(field: str) -> str:
 
 
 def _acceptable(kind: str, accept: Sequence[str]) -> bool:
-    return kind in _ANYTHING or any(
-        kind == each or (each.endswith("/*") and kind.startswith(each[:-1])) for each in accept
-    )
+    """Compares the types before the slash: what servers write behind it is often another word."""
+    return kind in _ANYTHING or kind.partition("/")[0] in {
+        each.partition("/")[0] for each in accept
+    }
 
 
 def _lend() -> Callable[[Channel, Mapping[str, str]], httpx2.AsyncClient]:
