@@ -33,6 +33,14 @@ PATCH = {
     "status": "completed",
     "operation": {"type": "delete_file", "path": "a"},
 }
+SEARCH = {
+    "type": "tool_search_call",
+    "call_id": "c",
+    "arguments": {"query": "q"},
+    "execution": "client",
+}
+FOUND = {"type": "tool_search_output", "call_id": "c", "execution": "client"}
+TOOL = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": None}
 OUTCOME = {"stdout": "a", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}
 
 # Each with what must come before it, as a caller may send it: ids and statuses only where they must be.
@@ -162,9 +170,18 @@ SAMPLES: dict[str, list[list[Json]]] = {
     "mcp_approval_response": [
         [{"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True}]
     ],
-    "tool_search_call": [[{"type": "tool_search_call", "arguments": {}, "execution": "server"}]],
-    "tool_search_output": [[{"type": "tool_search_output", "tools": [], "execution": "server"}]],
-    "additional_tools": [[{"type": "additional_tools", "role": "developer", "tools": []}]],
+    "tool_search_call": [
+        [{"type": "tool_search_call", "arguments": {}, "execution": "server"}],
+        [SEARCH],
+    ],
+    "tool_search_output": [
+        [{"type": "tool_search_output", "tools": [], "execution": "server"}],
+        [SEARCH, {**FOUND, "tools": [TOOL]}],
+    ],
+    "additional_tools": [
+        [{"type": "additional_tools", "role": "developer", "tools": []}],
+        [{"type": "additional_tools", "role": "developer", "tools": [TOOL]}],
+    ],
     "program": [
         [{"type": "program", "id": "prog_1", "call_id": "p", "code": "x", "fingerprint": "f"}]
     ],
@@ -237,3 +254,56 @@ def test_an_item_is_kept_as_published_and_can_be_sent_again(
     follow = {"model": ECHO, "input": "on", "previous_response_id": created.json["id"]}
     assert ask(router, "POST", "/v1/responses", follow).status == 200
     assert simulator.seen[-1].body["messages"][: len(told) - 1] == told[: len(told) - 1]
+
+
+def test_tools_that_stand_in_the_input_are_offered_from_then_on(
+    router: Serving, simulator: Simulator
+) -> None:
+    other = {**TOOL, "name": "other"}
+    body = {
+        "model": ECHO,
+        "tools": [TOOL],
+        "input": [
+            {"type": "additional_tools", "role": "developer", "tools": [TOOL, other]},
+            SEARCH,
+            {**FOUND, "tools": [{**TOOL, "name": "third"}]},
+            {"role": "user", "content": "hi"},
+        ],
+        "tool_choice": {"type": "function", "name": "third"},
+    }
+    created = ask(router, "POST", "/v1/responses", body)
+    assert created.status == 200, created.body
+    assert offered(simulator) == ["look", "other", "third"]
+    assert [tool["name"] for tool in created.json["tools"]] == ["look"]
+    call = created.json["output"][-1]
+    assert call["name"] == "third"
+    follow = {
+        "model": ECHO,
+        "previous_response_id": created.json["id"],
+        "input": [{"type": "function_call_output", "call_id": call["call_id"], "output": "x"}],
+    }
+    assert ask(router, "POST", "/v1/responses", follow).status == 200
+    assert offered(simulator) == ["look", "other", "third"]
+
+
+def offered(simulator: Simulator) -> list[str]:
+    return [tool["function"]["name"] for tool in simulator.seen[-1].body["tools"]]
+
+
+def test_a_tool_in_the_input_that_is_wrong_is_named(router: Serving) -> None:
+    wrong = {"type": "additional_tools", "role": "developer", "tools": [TOOL, {"type": "function"}]}
+    answer = ask(router, "POST", "/v1/responses", {"model": ECHO, "input": [wrong]})
+    assert answer.error["param"] == "input[0].tools[1].name"
+
+
+def test_types_may_have_the_prefix_of_the_other_dialect(
+    router: Serving, simulator: Simulator
+) -> None:
+    call = {**CUSTOM, "type": "openai:custom_tool_call"}
+    output = {"type": "openai:custom_tool_call_output", "call_id": "c", "output": "x"}
+    created = ask(router, "POST", "/v1/responses", {"model": ECHO, "input": [call, output]})
+    assert created.status == 200, created.body
+    assert [one["role"] for one in simulator.seen[-1].body["messages"]] == ["assistant", "tool"]
+    path = f"/v1/responses/{created.json['id']}/input_items?order=asc"
+    kept = ask(router, "GET", path).json["data"]
+    assert [one["type"] for one in kept] == ["custom_tool_call", "custom_tool_call_output"]

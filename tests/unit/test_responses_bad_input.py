@@ -212,6 +212,12 @@ WRONG: list[tuple[dict[str, Any], str, str | None]] = [
     ({"input": [CALL, {**OUTPUT, "call_id": "d"}]}, VALUE, "input[1]"),
     (item(type="shell_call_output", call_id="c", output=[]), VALUE, "input[1]"),
     (item(type="custom_tool_call", name="x", input=""), MISSING, "input[1].call_id"),
+    (item(type="custom_tool_call", call_id="c", name="x"), MISSING, "input[1].input"),
+    (item(type="custom_tool_call", call_id="c", name="x", input=5), TYPE, "input[1].input"),
+    (item(type="shell_call", call_id="c"), MISSING, "input[1].action"),
+    (item(type="shell_call", call_id="c", action="ls"), TYPE, "input[1].action"),
+    (item(type="apply_patch_call", call_id="c"), MISSING, "input[1].operation"),
+    (item(type="local_shell_call_output", output="x"), MISSING, "input[1].call_id"),
     # Tools and their choice.
     ({"tools": {}}, TYPE, "tools"),
     ({"tools": [1]}, TYPE, "tools[0]"),

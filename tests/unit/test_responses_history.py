@@ -249,6 +249,29 @@ def test_images_are_told_with_their_detail_and_known_by_their_paths() -> None:
     assert [one.at for one in context.images] == paths
 
 
+def test_calls_of_tools_that_the_caller_runs_are_told_as_the_functions_they_were() -> None:
+    outcome = {"stdout": "a\n", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}
+    assert messages(
+        {"type": "custom_tool_call", "call_id": "1", "name": "patch", "input": "x"},
+        {"type": "shell_call", "call_id": "2", "action": {"commands": ["ls"]}},
+        {"type": "function_call", "call_id": "3", "name": "a", "namespace": "ns", "arguments": ""},
+        {"type": "custom_tool_call_output", "call_id": "1", "output": "done"},
+        {"type": "shell_call_output", "call_id": "2", "output": [outcome]},
+    ) == [
+        {
+            "role": "assistant",
+            "tool_calls": [
+                chat_call("1", "patch", '{"input":"x"}'),
+                chat_call("2", "shell", '{"commands":["ls"]}'),
+                chat_call("3", "ns__a", ""),
+            ],
+        },
+        result("1", "done"),
+        result("2", "a"),
+        result("3", NO_OUTPUT),
+    ]
+
+
 # -------------------------------------------------------------------------------------- reasoning
 
 TURNS = [user("1"), thought("old"), said("A"), user("2"), thought("new"), call(), output()]

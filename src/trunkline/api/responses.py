@@ -25,7 +25,7 @@ from trunkline.errors import (
     UpstreamTimeout,
 )
 from trunkline.responses.attachments import Attachments, files_of
-from trunkline.responses.context import ENCRYPTED, LOGPROBS, Context, context_of
+from trunkline.responses.context import ENCRYPTED, Context, context_of
 from trunkline.responses.ending import failed
 from trunkline.responses.engine import Turn, failing, output_of, respond
 from trunkline.responses.output import Output
@@ -42,6 +42,7 @@ from trunkline.wire.responses import (
     Offered,
     ResponseCompleted,
     ResponseIncomplete,
+    added_tools,
     decode_create,
     decode_input,
     decode_tools,
@@ -84,13 +85,13 @@ class Responses:
         dialect = dialect_of(scope, self._dialect)
         exchange = exchange_of(scope)
         request = decode_create(body, lenient=lenient)
-        offered = decode_tools(request.parameters.tools)
         conversation = await self._state.conversation(
             decode_input(request.parameters.input),
             previous_id=request.parameters.previous_response_id,
             account_id=exchange.caller.account_id,
         )
         items = conversation.items
+        offered = decode_tools(request.parameters.tools, added_tools(items))
         if files := list(files_of(items)):
             await until_hangup(receive, exchange, self._attachments.read_files(files))
         context = context_of(request, offered, items, unseal=partial(self._unseal, exchange))
@@ -141,7 +142,7 @@ class Responses:
             fields=context.fields,
             names=offered.names,
             allowed=context.allowed,
-            logprobs=LOGPROBS in include,
+            logprobs="logprobs" in context.fields,
             seal=seal,
         )
 

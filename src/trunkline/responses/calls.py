@@ -27,21 +27,13 @@ def answered(items: Sequence[Item]) -> dict[int, int]:
         match item.meaning:
             case FunctionCallItem(call_id=call_id) | ClientCall(call_id=call_id):
                 waiting.setdefault(call_id, deque()).append(place)
-            case CallOutputItem() | ClientOutput() as output:
-                call_id = called_id(output)
+            case CallOutputItem(call_id=call_id) | ClientOutput(call_id=call_id):
                 if not waiting.get(call_id):
                     raise _answers_nothing(call_id, item)
                 answers[waiting[call_id].popleft()] = place
             case _:
                 pass
     return answers
-
-
-def called_id(output: CallOutputItem | ClientOutput) -> str:
-    """Returns the id of the call that an output is of."""
-    if isinstance(output, ClientOutput):
-        return output.call_id or output.id or ""
-    return output.call_id
 
 
 def _answers_nothing(call_id: str, item: Item) -> InvalidRequest:

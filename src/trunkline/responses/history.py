@@ -10,10 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import msgspec
-from msgspec import Raw
-
 from trunkline.responses.calls import answered
+from trunkline.wire.responses import client_tools
 from trunkline.wire.responses.items import (
     CallOutputItem,
     ClientCall,
@@ -256,43 +254,26 @@ def _part_text(part: Part) -> str:
 
 
 def _call(call: FunctionCallItem | ClientCall, offered: Offered) -> dict[str, Any]:
-    if isinstance(call, ClientCall):
-        name, arguments = _client_call(call)
-    else:
-        name, arguments = _name(call, offered), call.arguments
+    name = call.name if isinstance(call, ClientCall) else _name(call, offered)
     return {
         "id": call.call_id,
         "type": "function",
-        "function": {"name": name, "arguments": arguments},
+        "function": {"name": name, "arguments": call.arguments},
     }
 
 
 def _name(call: FunctionCallItem, offered: Offered) -> str:
     """Returns the name that the model knows a function by."""
-    if call.namespace is None:
+    namespace = call.namespace or ""
+    if not namespace and call.name in offered.names:
         return call.name
-    for name, called in offered.names.items():
-        if (called.name, called.namespace) == (call.name, call.namespace):
-            return name
-    return f"{call.namespace}__{call.name}"
-
-
-def _client_call(call: ClientCall) -> tuple[str, str]:
-    fields = _decode_fields(call.body)
-    if call.type == "custom_tool_call":
-        name = msgspec.json.decode(fields["name"], type=str)
-        return name, _encode({"input": fields["input"]}).decode()
-    asked = _decode_fields(fields.get("action") or fields.get("operation") or Raw(b"{}"))
-    given = {name: value for name, value in asked.items() if bytes(value) != b"null"}
-    return call.type.removesuffix("_call"), _encode(given).decode()
+    known = offered.chat_name("function_call", call.name, namespace) if offered.names else None
+    return known or client_tools.chat_name(call.name, namespace)
 
 
 def _output(item: Item) -> str | Sequence[OutputPart]:
-    if isinstance(item.meaning, CallOutputItem):
-        return item.meaning.output
-    output = bytes(_decode_fields(item.body).get("output", Raw(b'""')))
-    return msgspec.json.decode(output, type=str) if output.startswith(b'"') else output.decode()
-
-
-_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_encode = msgspec.json.encode
+    match item.meaning:
+        case CallOutputItem(output=output) | ClientOutput(output=output):
+            return output
+        case _:
+            return NO_OUTPUT

@@ -10,7 +10,13 @@ from trunkline.wire.responses.events import (
     ResponseIncomplete,
     numbered,
 )
-from trunkline.wire.responses.items import Item, ItemReference, decode_input, kept_item
+from trunkline.wire.responses.items import (
+    Item,
+    ItemReference,
+    added_tools,
+    decode_input,
+    kept_item,
+)
 from trunkline.wire.responses.names import name_of, renamed
 from trunkline.wire.responses.requests import CreateRequest, decode_create
 from trunkline.wire.responses.response import Response, decode_response
@@ -30,6 +36,7 @@ __all__ = [
     "ResponseCompleted",
     "ResponseFailed",
     "ResponseIncomplete",
+    "added_tools",
     "decode_create",
     "decode_input",
     "decode_response",

@@ -6,7 +6,7 @@ Whatever a response puts out may come back in here unchanged, and with keys that
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,9 +15,13 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from trunkline import ids
 from trunkline.errors import InvalidRequest
 from trunkline.wire.invalid import translated
+from trunkline.wire.responses import client_tools
 from trunkline.wire.responses.parts import TYPES, OutputPart, Part, check_part
 
 MAX_ITEMS = 20_000
+OPENAI = "openai:"
+"""What Open Responses puts before the types that are OpenAI's own."""
+
 _MAX_ID = 512
 
 _Id = Annotated[str, Meta(min_length=1, max_length=_MAX_ID)]
@@ -48,21 +52,19 @@ class CallOutputItem(Struct, kw_only=True):
 
 
 class ClientCall(Struct, kw_only=True):
-    """A call that the caller runs in a form of its own: of a custom tool, a shell, a patch."""
+    """A call that the caller runs and that has a form of its own; as the function that it was."""
 
-    call_id: _Id
+    call_id: str
+    name: str
+    arguments: str
     status: str | None = None
-    type: str = ""
-    body: bytes = b""
 
 
 class ClientOutput(Struct, kw_only=True):
-    """The output of such a call. Some clients of ``local_shell`` name the call by ``id``."""
+    """The output of such a call, as the model reads it."""
 
-    call_id: _Id | None = None
-    id: str | None = None
-    type: str = ""
-    body: bytes = b""
+    call_id: str
+    output: str
 
 
 class ReasoningPart(Struct, kw_only=True):
@@ -108,18 +110,21 @@ _MEANINGS: Mapping[str, type[Meaning]] = {
     "shell_call_output": ClientOutput,
     "apply_patch_call": ClientCall,
     "apply_patch_call_output": ClientOutput,
+    "tool_search_call": ClientCall,
+    "tool_search_output": ClientOutput,
     "reasoning": ReasoningInput,
     "item_reference": ItemReference,
 }
-_decoders = {kind: msgspec.json.Decoder(kind).decode for kind in set(_MEANINGS.values())}
+_decoders: Mapping[type[Meaning], Any] = {
+    kind: msgspec.json.Decoder(kind).decode for kind in set(_MEANINGS.values())
+}
 
 KEPT = frozenset(
     {
         *("mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response"),
         *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"),
-        *("computer_call", "computer_call_output", "tool_search_call", "tool_search_output"),
-        *("additional_tools", "program", "program_output", "compaction", "compaction_trigger"),
-        "configuration_update",
+        *("computer_call", "computer_call_output", "program", "program_output"),
+        *("additional_tools", "compaction", "compaction_trigger", "configuration_update"),
     }
 )
 """Published types that are kept as they are and of which the model is told nothing."""
@@ -202,7 +207,7 @@ def decode_item(raw: Raw, *, at: str) -> Item:
     if head.id and not head.id.isprintable():
         # Not every database could keep it.
         raise InvalidRequest(f"{at}.id: must be made of printable characters", param=f"{at}.id")
-    kind = head.type or _untyped(head)
+    kind = (head.type or _untyped(head)).removeprefix(OPENAI)
     if not kind:
         raise InvalidRequest(
             f"missing '{at}.type'", code="missing_required_parameter", param=f"{at}.type"
@@ -222,6 +227,17 @@ def kept_item(body: bytes, *, at: str = "") -> Item:
     kind = head.type or "message"
     meaning = _meaning(kind, Raw(body), at=at or "item")
     return Item(id=head.id or "", type=kind, body=body, meaning=meaning, at=at)
+
+
+def added_tools(items: Iterable[Item]) -> list[tuple[str, Raw]]:
+    """Returns the lists of tools that stand among the items, each with its path."""
+    found = []
+    for item in items:
+        if item.type in ("additional_tools", "tool_search_output"):
+            tools = _decode_fields(item.body).get("tools")
+            if tools is not None and bytes(tools) != b"null":
+                found.append((f"{item.at}.tools" if item.at else "previous_response_id", tools))
+    return found
 
 
 def _untyped(head: _Head) -> str:
@@ -244,13 +260,41 @@ def _meaning(kind: str, raw: Raw, *, at: str) -> Meaning | None:
         if found is None:
             _check_json(raw)
             return None
-        meaning = _decoders[found](raw)
+        if found is ClientCall or found is ClientOutput:
+            return _of_client(kind, raw, at=at)
+        meaning: Meaning = _decoders[found](raw)
     except _Refused as error:
         refused = translated(error, of=found, at=at)
         raise _with_types(refused) from error
-    if isinstance(meaning, ClientCall | ClientOutput):
-        meaning.type, meaning.body = kind, bytes(raw)
     return meaning
+
+
+def _of_client(kind: str, raw: Raw, *, at: str) -> ClientCall | ClientOutput | None:
+    """Reads a call that has a form of its own, or its output; None for a search that ran at OpenAI."""
+    head, body = _decode_client_head(raw), bytes(raw)
+    # Some clients of `local_shell` name the call that an output is of by ``id``.
+    call_id = head.call_id or (head.id if kind == "local_shell_call_output" else None)
+    if call_id is None:
+        if kind in _SEARCHES:
+            return None
+        param = f"{at}.call_id"
+        raise InvalidRequest(f"missing '{param}'", code="missing_required_parameter", param=param)
+    if kind.endswith("_call"):
+        name, arguments = client_tools.chat_call(kind, body)
+        return ClientCall(call_id=call_id, name=name, arguments=arguments, status=head.status)
+    return ClientOutput(call_id=call_id, output=client_tools.chat_output(kind, body))
+
+
+_SEARCHES = frozenset({"tool_search_call", "tool_search_output"})
+
+
+class _ClientHead(Struct):
+    call_id: _Id | None = None
+    id: str | None = None
+    status: str | None = None
+
+
+_decode_client_head = msgspec.json.Decoder(_ClientHead).decode
 
 
 def _with_types(error: InvalidRequest) -> InvalidRequest:
@@ -266,12 +310,6 @@ def _check_parts(meaning: Meaning | None, at: str) -> None:
         case Message(role=role, content=list() as parts):
             for place, part in enumerate(parts):
                 check_part(part, at=f"{at}.content[{place}]", images=role == "user")
-        case ClientOutput(call_id=None, id=None):
-            raise InvalidRequest(
-                f"missing '{at}.call_id'",
-                code="missing_required_parameter",
-                param=f"{at}.call_id",
-            )
         case CallOutputItem(output=list() as parts):
             for place, part in enumerate(parts):
                 check_part(part, at=f"{at}.output[{place}]", images=True)
