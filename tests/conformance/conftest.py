@@ -39,6 +39,13 @@ def recorder(descriptions: Descriptions) -> Iterator[Recorder]:
 
 
 @pytest.fixture
+def relayed_url(server: Serving, recorder: Recorder) -> Iterator[str]:
+    """What clients of other languages are configured with."""
+    with recorder.relay(server.url) as url:
+        yield f"{url}/v1"
+
+
+@pytest.fixture
 def client(server: Serving, recorder: Recorder) -> Iterator[openai.OpenAI]:
     """OpenAI's SDK, without the retries that would hide failures."""
     with openai.OpenAI(

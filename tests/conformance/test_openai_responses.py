@@ -12,11 +12,13 @@ from tests.conformance.scenes import (
     AFTER_RESULT,
     ANSWER,
     CITY,
+    EXTRACT,
     QUESTION,
     REASONING,
     RESULT,
     WEATHER,
     GetWeather,
+    Person,
 )
 from tests.conformance.test_openai_sdk import async_client
 
@@ -57,6 +59,19 @@ def test_the_stream_helper_hands_over_the_whole_response(client, model):
 
 
 # --------------------------------------------------------------------------------------------- formats
+
+
+def test_parse_returns_the_model_asked_for(client, model):
+    response = client.responses.parse(model=model, input=EXTRACT, temperature=0, text_format=Person)
+    assert isinstance(response.output_parsed, Person)
+
+
+def test_a_stream_parses_into_the_model_asked_for(client, model):
+    with client.responses.stream(
+        model=model, input=EXTRACT, temperature=0, text_format=Person
+    ) as stream:
+        parsed = stream.until_done().get_final_response().output_parsed
+    assert isinstance(parsed, Person)
 
 
 # ----------------------------------------------------------------------------------------------- tools
@@ -118,6 +133,34 @@ def test_the_arguments_of_a_call_are_streamed_and_parsed(client, model):
 
 
 # ----------------------------------------------------------------------------------------------- state
+
+
+def test_a_conversation_goes_on_over_several_turns(client, model):
+    first = client.responses.create(model=model, input=QUESTION, temperature=0)
+    second = client.responses.create(
+        model=model, previous_response_id=first.id, input=QUESTION, temperature=0
+    )
+    assert second.usage.input_tokens > first.usage.input_tokens
+    found = client.responses.retrieve(second.id)
+    assert (found.output_text, found.usage) == (second.output_text, second.usage)
+    items = list(client.responses.input_items.list(second.id, order="asc"))
+    assert [item.type for item in items] == ["message"]
+
+
+def test_a_deleted_response_is_gone(client, model):
+    response = client.responses.create(model=model, input=QUESTION, temperature=0)
+    client.responses.delete(response.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(response.id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=model, previous_response_id=response.id, input=QUESTION)
+    assert caught.value.code == "previous_response_not_found"
+
+
+def test_a_response_that_was_not_to_be_stored_is_unknown(client, model):
+    response = client.responses.create(model=model, input=QUESTION, temperature=0, store=False)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(response.id)
 
 
 # --------------------------------------------------------------------------------------- async, errors
