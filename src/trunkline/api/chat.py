@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 from starlette.types import Receive, Scope, Send
@@ -39,8 +39,8 @@ class ChatCompletions:
         self._relay = relay
         self._pulse_s = pulse_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.serve(scope, receive, send, self._intake.catalog.resolve)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self.serve(scope, receive, send, self._intake.catalog.resolve)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, resolve: Resolve) -> None:
         """Answers a request whose model's name ``resolve`` understands."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from starlette.routing import Route, Router
@@ -78,10 +78,9 @@ class Routes:
             for method in route.methods or ()
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         route = self._exact.get((scope.get("method"), scope["path"]))
         if route is None:
-            await self._router(scope, receive, send)
-            return
+            return self._router(scope, receive, send)
         scope["route"] = route
-        await route.app(scope, receive, send)
+        return route.app(scope, receive, send)

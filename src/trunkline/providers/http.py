@@ -142,9 +142,10 @@ class _Chunks:
 
     async def begin(self) -> None:
         """Reads until the stream commits; raises UpstreamError if it does not."""
-        self._begun_with = await self._more()
-        if not self._begun_with:
+        begun_with = await anext(self, None)
+        if begun_with is None:
             raise UpstreamError("sent an empty stream", retryable=True)
+        self._begun_with = begun_with
 
     def __aiter__(self) -> Self:
         return self
@@ -153,16 +154,13 @@ class _Chunks:
         if self._begun_with:
             chunks, self._begun_with = self._begun_with, ()
             return chunks
-        if chunks := await self._more():
-            return chunks
-        raise StopAsyncIteration
-
-    async def _more(self) -> Sequence[bytes]:
         decoder = self._decoder
         while not decoder.done and (read := await self._incoming.some()):
             if chunks := decoder.decode(self._parser.feed(read)):
                 return chunks
-        return decoder.flush()
+        if chunks := decoder.flush():
+            return chunks
+        raise StopAsyncIteration
 
 
 class _AtOnce:

@@ -325,10 +325,12 @@ class _Request:
         if message["type"] == "http.response.start":
             self._begin(message["status"], message["headers"])
             return
-        more = message.get("more_body", False)
-        piece = self._framed(message.get("body", b""), more=more)
-        if self._head:
-            piece, self._head = self._head + piece, b""
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._chunked and more and body:
+            piece = b"%b%x\r\n%b\r\n" % (self._head, len(body), body)
+        else:
+            piece = self._head + self._framed(body, more=more)
+        self._head = b""
         if piece:
             connection.transport.write(piece)
         if not more:

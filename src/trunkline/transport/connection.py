@@ -85,7 +85,11 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._failure is not None:
                 raise self._failure
-            await self._wait()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         pieces, self._pieces, self._unread = self._pieces, [], 0
         if self._paused:
             self._paused = False

@@ -37,6 +37,11 @@ class Parser:
 
         Raises UpstreamError once an unfinished event is longer than ``max_bytes``.
         """
+        if read[:6] == b"data: " and read[-2:] == b"\n\n":  # perhaps one event, as models speak
+            payload, pending = read[6:-2], self._line or self._data or self._after_cr
+            if not pending and b"\n" not in payload and b"\r" not in payload:
+                self._at_start = False
+                return [payload]
         read = self._with_lf(read)
         self._held += len(read)
         payloads: list[bytes] = []
@@ -108,7 +113,7 @@ def encode(payloads: Sequence[bytes]) -> bytes:
     """
     if not payloads:
         return b""
-    text = b"\n\ndata: ".join(payloads)
+    text = payloads[0] if len(payloads) == 1 else b"\n\ndata: ".join(payloads)
     if text.count(b"\n") != 2 * (len(payloads) - 1):
         text = b"\n\ndata: ".join([payload.replace(b"\n", b"\ndata: ") for payload in payloads])
     return b"data: %b\n\n" % text
