@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +17,7 @@ from trunkline.providers.base import Call, Reply
 from trunkline.providers.emulation import Emulating
 from trunkline.providers.one_call import first_calls
 from trunkline.providers.parameters import support_of
+from trunkline.providers.schema_check import SchemaCheck
 from trunkline.wire.chat import Usage
 
 USER = {"role": "user", "content": "hi"}
@@ -385,3 +387,17 @@ def test_what_needs_no_emulation_goes_straight_through():
         "response_format": FORMAT,
         "n": 2,
     }
+
+
+def test_while_a_schema_and_an_answer_are_looked_through_others_are_served(monkeypatch):
+    threads = set()
+    looked_through = SchemaCheck.problem
+
+    def problem(self, value):
+        threads.add(threading.current_thread())
+        return looked_through(self, value)
+
+    monkeypatch.setattr(SchemaCheck, "problem", problem)
+    ask(Scripted(said('{"a": 1}')), offer=UNABLE, response_format=FORMAT)
+    assert threads
+    assert threading.main_thread() not in threads

@@ -77,3 +77,51 @@ def test_a_schema_that_is_none_is_refused(schema, reason):
     with pytest.raises(InvalidRequest, match=reason) as caught:
         SchemaCheck(schema)
     assert caught.value.param == "response_format.json_schema.schema"
+
+
+MANY = 20_000
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"uniqueItems": True}, [{"a": number} for number in range(MANY)]),
+        ({"items": {"enum": [*range(MANY)]}}, [*range(MANY)]),
+        ({"items": {"enum": [{"k": n} for n in range(9000)]}}, [{"k": n} for n in range(9000)]),
+    ],
+)
+def test_much_is_compared_in_one_pass(schema, value):
+    started = time.thread_time()
+    assert SchemaCheck(schema).problem(value) is None
+    assert time.thread_time() - started < 5.0
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"unevaluatedItems": False, "contains": {}}, [*range(MANY)]),
+        ({"unevaluatedProperties": False, "allOf": [{}]}, {str(n): n for n in range(MANY)}),
+    ],
+)
+def test_what_has_to_be_compared_with_everything_is_bounded(schema, value):
+    with pytest.raises(InvalidRequest, match="takes too long to check"):
+        SchemaCheck(schema).problem(value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "right"),
+    [
+        ({"uniqueItems": True}, [1, 1.0], False),
+        ({"uniqueItems": True}, [1, True, "1", [1], {"a": 1}], True),
+        ({"uniqueItems": True}, [{"a": 1, "b": 2}, {"b": 2.0, "a": 1}], False),
+        ({"uniqueItems": False}, [1, 1], True),
+        ({"uniqueItems": True}, "no list", True),
+        ({"enum": [1, None, {"a": [1, 2]}]}, 1.0, True),
+        ({"enum": [1, None, {"a": [1, 2]}]}, {"a": [1.0, 2]}, True),
+        ({"enum": [1, None, {"a": [1, 2]}]}, True, False),
+        ({"enum": [1, None, {"a": [1, 2]}]}, {"a": [2, 1]}, False),
+        ({"enum": []}, None, False),
+    ],
+)
+def test_what_is_equal_is_as_json_schema_has_it(schema, value, right):
+    assert (SchemaCheck(schema).problem(value) is None) is right

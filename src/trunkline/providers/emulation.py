@@ -49,14 +49,23 @@ class Emulating:
             return self._provider.open(call)
         support = call.support or self._support
         wanted = features_of(call.body) & support.emulated
-        task = task_of(call, wanted, support, self._quirks)
-        if task is not None:
-            return self._asked(call, task)
-        return self._with_one_call(call) if ONE_CALL in wanted else self._provider.open(call)
+        quirks = self._quirks
+        if not wanted and not quirks.schema_rules and quirks.streams_schemas:
+            return self._provider.open(call)
+        return self._emulated(call, wanted, support)
 
     @asynccontextmanager
-    async def _asked(self, call: Call, task: Task) -> AsyncIterator[Reply]:
-        yield await _Asking(self._provider, call, task).reply()
+    async def _emulated(
+        self, call: Call, wanted: frozenset[str], support: Support
+    ) -> AsyncIterator[Reply]:
+        # In a thread, as a large schema takes a second to look through.
+        task = await asyncio.to_thread(task_of, call, wanted, support, self._quirks)
+        if task is not None:
+            yield await _Asking(self._provider, call, task).reply()
+            return
+        opened = self._with_one_call(call) if ONE_CALL in wanted else self._provider.open(call)
+        async with opened as reply:
+            yield reply
 
     @asynccontextmanager
     async def _with_one_call(self, call: Call) -> AsyncIterator[Reply]:
@@ -165,12 +174,12 @@ class _Asking:
     async def _one(self, call: Call) -> dict[str, Any]:
         document = await self._whole(call)
         try:
-            return self._checked(document)
+            return await self._checked(document)
         except NotAsAsked as problem:
             again = msgspec.structs.replace(call, body=_again(call.body, document, problem))
         document = await self._whole(again)
         try:
-            checked = self._checked(document)
+            checked = await self._checked(document)
         except NotAsAsked as problem:
             raise UpstreamError(
                 f"{problem.outcome}, also when asked again", retryable=True, by_model=True
@@ -202,13 +211,18 @@ class _Asking:
             self._ignored.update(reply.ignored)
         return document
 
-    def _checked(self, document: dict[str, Any]) -> dict[str, Any]:
+    async def _checked(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Returns the document if it is as asked. In a thread: what is large takes as long to check."""
+        if self._task.checks:
+            await asyncio.to_thread(self._check, document)
+        return document
+
+    def _check(self, document: dict[str, Any]) -> None:
         for choice in document["choices"]:
             if choice.get("finish_reason") in _CUT_OFF or choice["message"].get("refusal"):
                 continue
             for check in self._task.checks:
                 check.right(choice["message"])
-        return document
 
 
 _CUT_OFF = frozenset({"length", "content_filter"})

@@ -12,6 +12,7 @@ from trunkline.errors import InvalidRequest
 _PARAM = "response_format.json_schema.schema"
 _MOST_STEPS = 100_000  # keywords looked at; a few references can ask for any number of them
 _MOST_PATTERNS = 200
+_COMPARED = 500  # comparisons that take as long as a step
 _MOST_SAID = 300  # characters of what is wrong
 
 
@@ -80,6 +81,18 @@ def _bounded_validator() -> Any:
 
         return check
 
+    def squared(keyword: Callable[..., Any]) -> Callable[..., Any]:
+        """Counts what compares everything in an instance with everything."""
+        inner = counted(keyword)
+
+        def check(validator: Any, wanted: Any, instance: Any, schema: Any) -> Any:
+            nonlocal steps
+            size = len(instance) if isinstance(instance, list | dict) else 0
+            steps += size * size // _COMPARED
+            return inner(validator, wanted, instance, schema)
+
+        return check
+
     def pattern(_validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
         nonlocal patterns
         patterns += isinstance(instance, str)
@@ -92,10 +105,55 @@ def _bounded_validator() -> Any:
 
     own = {name: counted(keyword) for name, keyword in Draft202012Validator.VALIDATORS.items()}
     own["pattern"] = pattern
+    own["enum"] = counted(_one_of(jsonschema_error))
+    own["uniqueItems"] = counted(_unique(jsonschema_error))
+    for name in ("unevaluatedItems", "unevaluatedProperties"):
+        own[name] = squared(own[name])
     # Python's expressions can take for ever, and these are not worth a second engine.
     own["patternProperties"] = lambda *_: ()
     own["additionalProperties"] = counted(_beyond(own["additionalProperties"]))
     return validators.extend(Draft202012Validator, own)  # type: ignore[no-untyped-call]
+
+
+def _one_of(error: type[Exception]) -> Callable[..., Any]:
+    """Finds a value in a list at once, where jsonschema compares it with each."""
+    known: dict[int, frozenset[str]] = {}
+
+    def check(_validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+        allowed = known.get(id(wanted))
+        if allowed is None:
+            allowed = known[id(wanted)] = frozenset(map(_canonical, wanted))
+        if _canonical(instance) not in allowed:
+            yield error(f"{instance!r} is not one of {wanted!r}")
+
+    return check
+
+
+def _unique(error: type[Exception]) -> Callable[..., Any]:
+    """Looks for equal items in one pass, where jsonschema compares each with each."""
+
+    def check(_validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+        if not wanted or not isinstance(instance, list):
+            return
+        if len(set(map(_canonical, instance))) < len(instance):
+            yield error(f"{instance!r} has non-unique elements")
+
+    return check
+
+
+def _canonical(value: Any) -> str:
+    """Writes a value so that equal ones are written alike: 1 and 1.0 are, true is not."""
+    return json.dumps(_with_integers(value), sort_keys=True)
+
+
+def _with_integers(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_with_integers(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _with_integers(one) for name, one in value.items()}
+    return value
 
 
 def _beyond(keyword: Callable[..., Any]) -> Callable[..., Any]:
