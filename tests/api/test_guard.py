@@ -18,6 +18,7 @@ import pytest
 
 from tests.tls import self_signed, server_side
 from trunkline.errors import EgressError
+from trunkline.transport import dial
 from trunkline.transport.dial import Deadlines
 from trunkline.transport.exchange import Bounds
 from trunkline.transport.guard import Fetched, Guard
@@ -340,6 +341,13 @@ def test_a_name_that_changes_its_address_gets_nobody_further():
     assert error.reason == "refused"
     assert len(peer.heads) == 1
     assert resolve.asked == ["a.example", "a.example"]
+
+
+def test_an_address_of_this_machine_is_refused_even_if_it_is_public(monkeypatch):
+    """Its firewall stands outside; a connection from here would go round it."""
+    monkeypatch.setattr(dial, "permitted", lambda _address, _allowed: True)
+    with canary() as port, pytest.raises(EgressError, match="no public address"):
+        fetch(f"https://a.example:{port}/", resolve=Resolver([OURS]))
 
 
 def test_http_is_only_for_what_is_listed():
