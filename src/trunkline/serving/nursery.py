@@ -1,6 +1,7 @@
-"""A process that forks workers: it is forked itself once all is imported, before there are threads or a loop.
+"""Processes that are forked, before there are threads or a loop; the nursery forks the workers later.
 
-So workers share what the imports have made, which is most of what each holds, and start in a moment.
+As all is imported by then, workers share what that has made, which is most of what each holds, and
+start in a moment.
 """
 
 from __future__ import annotations
@@ -91,6 +92,21 @@ def nursery(work: Work) -> Generator[Nursery]:
     with ours:
         yield Nursery(ours)
     os.waitpid(pid, 0)
+
+
+def apart(work: Callable[[], object]) -> None:
+    """Does something in a process of its own, with which goes what it has imported for that.
+
+    It tells of no failure: whoever needs what it did tries it again.
+    """
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return
+    try:
+        work()
+    finally:
+        os._exit(0)
 
 
 def _tend(channel: socket.socket, work: Work) -> NoReturn:

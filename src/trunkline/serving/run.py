@@ -22,11 +22,11 @@ from trunkline.config import database_url
 from trunkline.engine.endpoint import Access
 from trunkline.engine.supervisor import Supervisor
 from trunkline.routing import Catalog
-from trunkline.serving.nursery import Nursery, nursery
+from trunkline.serving.nursery import Nursery, apart, nursery
 from trunkline.serving.server import Server, bind, on_signals
 from trunkline.serving.worker import loop_factory, work
 from trunkline.serving.workers import Assignment, Workers
-from trunkline.store import Store, load_drivers
+from trunkline.store import Store, load_drivers, open_store
 
 _SETTLE_S = (
     1.0  # a model that fails this early, or is ready this early, is reported before the banner
@@ -58,7 +58,9 @@ def serve(
     with ExitStack() as stack:
         forks = None
         if server.workers > 1:
-            load_drivers(database_url(setup.settings, setup.home))
+            url = database_url(setup.settings, setup.home)
+            load_drivers(url)
+            apart(lambda: asyncio.run(_migrate(url)))
             forks = stack.enter_context(nursery(partial(work, setup)))
         listener = stack.enter_context(contextlib.closing(bind(server.host, server.port)))
         run = _Run(setup, listener, bootstrap_key, announce)
@@ -66,6 +68,12 @@ def serve(
         stack.enter_context(contextlib.suppress(asyncio.CancelledError))
         runner = stack.enter_context(asyncio.Runner(loop_factory=loop_factory()))
         runner.run(_until_signal(main))
+
+
+async def _migrate(url: str) -> None:
+    """Makes the tables if it can at once; what that imports is 15 MB, which nobody needs later."""
+    async with open_store(url, busy_timeout_s=0):
+        pass
 
 
 async def _until_signal(main: Coroutine[Any, Any, None]) -> None:
