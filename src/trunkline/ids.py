@@ -10,7 +10,7 @@ import time
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TIME_DIGITS = 8  # milliseconds in base 62: enough until the year 8888
 _RANDOM_DIGITS = 22  # 131 bits
-_DRAWN = 100 * _RANDOM_DIGITS
+_DRAWN = 20 * _RANDOM_DIGITS
 
 # A byte below 248 = 4 · 62 gives each digit in four ways; the others would favour some digits.
 _DIGITS = (ALPHABET * 5)[:256].encode()

@@ -7,7 +7,7 @@ none per chunk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -95,14 +95,13 @@ class Edge:
                 _log_access(exchange)
 
     async def _answer(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
-        fields: Mapping[bytes, bytes] = dict(scope["headers"])
         try:
-            self._check_host(fields)
+            self._check_host(scope)
             scope["app"] = self  # makes the router raise for what it does not know
             if scope["path"] in OPEN_PATHS:
                 await self._app(scope, receive, send)
                 return
-            caller = await self._keyring.authenticate(_presented_key(fields))
+            caller = await self._keyring.authenticate(_presented_key(scope))
             exchange.identified = caller
             if caller.limits is NO_LIMITS or not _counts(scope, caller):
                 await self._app(scope, receive, send)
@@ -133,10 +132,10 @@ class Edge:
             send, exchange, envelope(failure), status=failure.status, headers=headers(failure)
         )
 
-    def _check_host(self, fields: Mapping[bytes, bytes]) -> None:
+    def _check_host(self, scope: Scope) -> None:
         if self._hosts is None:
             return
-        host = fields.get(b"host", b"").decode("latin-1").lower()
+        host = _header(scope, b"host").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name not in self._hosts:
             raise HostNotAllowed(
@@ -149,8 +148,15 @@ def _counts(scope: Scope, caller: Caller) -> bool:
     return caller.limits.counted and scope["method"] not in _READING
 
 
-def _presented_key(fields: Mapping[bytes, bytes]) -> str | None:
-    scheme, _, key = fields.get(b"authorization", b"").decode("latin-1").partition(" ")
+def _header(scope: Scope, name: bytes) -> str:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return ""
+
+
+def _presented_key(scope: Scope) -> str | None:
+    scheme, _, key = _header(scope, b"authorization").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
