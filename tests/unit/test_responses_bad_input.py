@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.e2e.test_responses_items import SAMPLES
 from trunkline.errors import InvalidRequest
 from trunkline.responses.context import context_of
-from trunkline.wire.responses import decode_create, decode_input, decode_tools
+from trunkline.wire.responses import added_tools, decode_create, decode_input, decode_tools
 from trunkline.wire.responses.items import MAX_ITEMS
 
 TYPE, MISSING, VALUE = "invalid_type", "missing_required_parameter", "invalid_value"
@@ -29,8 +34,9 @@ SCHEMA = {"type": "json_schema", "name": "x", "schema": {}}
 def taken(body: bytes) -> None:
     """Takes a body in, as the endpoint does."""
     request = decode_create(body, lenient=False)
-    offered = decode_tools(request.parameters.tools)
-    context_of(request, offered, decode_input(request.parameters.input))
+    items = decode_input(request.parameters.input)
+    offered = decode_tools(request.parameters.tools, added_tools(items))
+    context_of(request, offered, items)
 
 
 def refusal(body: bytes) -> InvalidRequest:
@@ -368,3 +374,42 @@ def test_large_bodies_take_bounded_memory(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 8 * len(body)
+
+
+# ------------------------------------------------------------------------------------- a little wrong
+
+_VALUES: list[Any] = [
+    *(None, True, 0, -1, 1.5, 2**70, "", "x", "\0", "auto", "data:,", "https://a.b/c"),
+    *([], {}, [None], [{}], {"type": None}, {"type": "function"}),
+]
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields every container in a document with each of its keys."""
+    keys: Any = value if isinstance(value, dict) else range(len(value))
+    for key in keys:
+        yield value, key
+        if isinstance(value[key], dict | list):
+            yield from places(value[key])
+
+
+@given(
+    st.sampled_from([sample for samples in SAMPLES.values() for sample in samples]),
+    st.lists(st.tuples(st.integers(0), st.sampled_from(_VALUES)), min_size=1, max_size=3),
+)
+def test_items_that_are_a_little_wrong_are_taken_or_refused_by_their_path(
+    sample: list[dict[str, Any]], changes: list[tuple[int, Any]]
+) -> None:
+    body = copy.deepcopy({"model": "m", "input": sample, "tools": [LOOK]})
+    for number, value in changes:
+        found = [*places(body)]
+        container, key = found[number % len(found)]
+        container[key] = copy.deepcopy(value)
+    try:
+        taken(msgspec.json.encode(body))
+    except InvalidRequest as error:
+        refused = error
+    else:
+        return
+    assert refused.param or "JSON" in refused.message
+    assert refused.message
