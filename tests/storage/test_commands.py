@@ -248,7 +248,7 @@ def test_a_receipt_is_told_to_people(run, receipt):
     assert "cost         0.000123 USD" in lines
     assert "time         789 ms, first token after 56 ms" in lines
     assert lines[-2:] == [
-        "attempt 1    other, x: failed with 503 after 12 ms",
+        "attempt 1    other, x: failed with status 503 after 12 ms",
         "attempt 2    acme, y: committed after 34 ms",
     ]
 
