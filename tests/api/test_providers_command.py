@@ -185,6 +185,9 @@ def test_models_show_also_lists_who_would_offer_it(trunkline: Run, pointed: Simu
     table = trunkline("models", "show", OSS).stdout
     assert "deprecated 2026-11-07" in table
     assert "not verified" in table
+    unknown = trunkline("models", "show", "o/unheard-of")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr.startswith("trunkline: nobody is known to offer 'o/unheard-of'; ")
     hosted = trunkline("models", "show", "o/mine")
     assert (hosted.returncode, hosted.stdout.count("mine")) == (0, 2)
     assert trunkline("models", "show", "o/nothing").returncode == 1

@@ -90,9 +90,15 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JSONOption = 
     """Shows a model: who offers it; its files, the memory it takes as configured, its speed."""
     from trunkline.cli.offers import offers_of
     from trunkline.engine.weights import published
+    from trunkline.errors import TrunklineError
 
     settings = _settings(config)
     offers = offers_of(name, settings)
+    if not offers and name not in published() and name != _built_in().name:
+        raise TrunklineError(
+            f"nobody is known to offer '{name}'; 'trunkline models ls' shows what runs here, "
+            "and 'trunkline providers ls --json' what providers offer"
+        )
     more: dict[str, Any] = {}
     rows: dict[str, str] = {}
     if offers and name not in published():
