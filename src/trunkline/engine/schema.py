@@ -95,7 +95,8 @@ def _is_complete(schema: Mapping[str, Any]) -> bool:
     if not isinstance(properties, Mapping) or not isinstance(required, list):
         return False
     elsewhere = (_FIELDS - {"properties"}) | {"additionalProperties", "minProperties"}
-    return not elsewhere & schema.keys() and all(name in properties for name in required)
+    known = all(isinstance(name, str) and name in properties for name in required)
+    return known and not elsewhere & schema.keys()
 
 
 def _any_reference() -> dict[str, Any]:

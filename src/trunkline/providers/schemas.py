@@ -65,7 +65,8 @@ def _narrowed(schema: Mapping[str, Any], rules: frozenset[str]) -> dict[str, Any
         del found["items"]
     if "single_types" in rules and isinstance(found.get("type"), list):
         found = _one_type_each(found, rules)
-    if "few_variants" in rules and len(found.get("anyOf") or ()) > _MOST_VARIANTS:
+    variants = found.get("anyOf")
+    if "few_variants" in rules and isinstance(variants, list) and len(variants) > _MOST_VARIANTS:
         raise _CannotNarrow
     return _object(found, rules) if _is_object(found) else found
 
@@ -83,7 +84,7 @@ def _inside(key: str, value: Any, rules: frozenset[str]) -> Any:
 
 def _one_type_each(schema: dict[str, Any], rules: frozenset[str]) -> dict[str, Any]:
     """Writes ``type: [a, b]`` as a choice between schemas of one type."""
-    if "anyOf" in schema:
+    if "anyOf" in schema or not _are_names(schema["type"]):
         raise _CannotNarrow
     kept: dict[str, Any] = {
         key: schema[key] for key in ("title", "description", "default") if key in schema
@@ -116,7 +117,7 @@ def _is_object(schema: Mapping[str, Any]) -> bool:
 def _object(schema: dict[str, Any], rules: frozenset[str]) -> dict[str, Any]:
     properties = schema.get("properties", {})
     required = schema.get("required", [])
-    if not isinstance(properties, dict) or not isinstance(required, list):
+    if not isinstance(properties, dict) or not _are_names(required):
         raise _CannotNarrow
     if "closed" in rules and schema.get("additionalProperties") is not False:
         # A map of names that are not known is what would be lost: nothing could be said any more.
@@ -130,3 +131,7 @@ def _object(schema: dict[str, Any], rules: frozenset[str]) -> dict[str, Any]:
     if "required" in rules:
         schema["required"] = [*properties]
     return schema
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
