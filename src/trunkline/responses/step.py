@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,13 @@ from trunkline.errors import UpstreamError
 from trunkline.responses.output import Output
 from trunkline.wire.chat import Logprobs, TokenLogprob, Usage
 from trunkline.wire.responses.client_tools import WHOLE_PREFIXES, Unwrapping, whole_call
-from trunkline.wire.responses.output import ItemStatus
+from trunkline.wire.responses.output import (
+    ItemStatus,
+    OutputItem,
+    OutputMessage,
+    OutputText,
+    ReasoningItem,
+)
 from trunkline.wire.responses.tools import Called
 
 
@@ -115,10 +121,9 @@ class Step:
         self._rules = rules
         self._spare = spare
         self._growing: list[_Growing] = []
-        self._content: list[str] = []
-        self._thought: list[str] = []
-        self._late: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self._frame: tuple[bytes, bytes] | None = None
+        self._first = len(output.items)
+        self._spoke = False
+        self._late: list[tuple[_Delta, Logprobs | None]] = []
 
     @property
     def cut_off(self) -> bool:
@@ -127,10 +132,6 @@ class Step:
 
     def feed(self, document: bytes) -> None:
         """Takes a chunk, or a whole completion. Raises UpstreamError if it is neither."""
-        if self._frame is not None and (content := _framed(document, self._frame)):
-            self._content.append(content)
-            self._output.text(content, _NO_LOGPROBS)
-            return
         try:
             found = _decode(document)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -141,8 +142,8 @@ class Step:
             delta = choice.delta or choice.message
             if delta is not None and choice.index == 0:
                 self._add(delta, choice.logprobs)
-            self.finish_reason = choice.finish_reason or self.finish_reason
-        self._frame = None if self._growing else _frame_of(document, found)
+            if choice.finish_reason:
+                self.finish_reason = choice.finish_reason
 
     def end(self) -> None:
         """Closes what is open, and decides on calls that were waiting for their turn."""
@@ -156,18 +157,19 @@ class Step:
             last = None
         for call in self._growing:
             self._finish(call, status if call is last else "completed")
-        for say, what in self._late:
-            say(*what)
+        for delta, logprobs in self._late:
+            self._say(delta, logprobs)
         self._output.close(status if last is None else "completed")
-        if not self._content and not self.calls and not self.cut_off:
+        if not self._spoke and not self.calls and not self.cut_off:
             self._output.text("", [])  # nothing was said: that is an answer, and has a message
             self._output.close()
 
     def messages(self, results: Iterable[str]) -> list[dict[str, Any]]:
         """Returns the step as chat messages: what the model said and called, and each call's result."""
-        said: dict[str, Any] = {"role": "assistant", "content": "".join(self._content) or None}
-        if self._thought:
-            said["reasoning"] = "".join(self._thought)
+        thought, text = said_in(self._output.items[self._first :])
+        said: dict[str, Any] = {"role": "assistant", "content": text or None}
+        if thought:
+            said["reasoning"] = thought
         said["tool_calls"] = [
             {
                 "id": call.id,
@@ -183,39 +185,34 @@ class Step:
         return [said, *answers]
 
     def _add(self, delta: _Delta, logprobs: Logprobs | None) -> None:
+        if self._growing and self._is_calling():
+            if delta.content or delta.reasoning or delta.reasoning_content or delta.refusal:
+                self._late.append((delta, logprobs))
+        else:
+            self._say(delta, logprobs)
+        if delta.tool_calls:
+            for place, call in enumerate(delta.tool_calls):
+                self._add_call(call, place if call.index is None else call.index)
+
+    def _is_calling(self) -> bool:
+        """Whether a call has not come to its end yet: words beside it are told after it."""
+        for call in self._growing:
+            if call.begun and not call.finished and call.complete:
+                self._finish(call, "completed")
+        return bool(self._late) or any(call.begun and not call.finished for call in self._growing)
+
+    def _say(self, delta: _Delta, logprobs: Logprobs | None) -> None:
         if thought := delta.reasoning or delta.reasoning_content:
-            self._say(self._think, thought)
+            self._output.reasoning(thought)
         tokens = _NO_LOGPROBS
         if logprobs is not None and logprobs.content and self._rules.logprobs:
             tokens = [_published(token) for token in logprobs.content]
         if delta.content or (tokens and not delta.refusal):
-            self._say(self._speak, delta.content or "", tokens)
+            self._spoke = True
+            self._output.text(delta.content or "", tokens)
         if delta.refusal:
-            self._say(self._refuse, delta.refusal)
-        for place, call in enumerate(delta.tool_calls or ()):
-            self._add_call(call, place if call.index is None else call.index)
-
-    def _say(self, say: Callable[..., None], *what: Any) -> None:
-        """Says something now, or after a call that has not come to its end yet."""
-        for call in self._growing:
-            if call.begun and not call.finished and call.complete:
-                self._finish(call, "completed")
-        if self._late or any(call.begun and not call.finished for call in self._growing):
-            self._late.append((say, what))
-        else:
-            say(*what)
-
-    def _think(self, thought: str) -> None:
-        self._thought.append(thought)
-        self._output.reasoning(thought)
-
-    def _speak(self, text: str, tokens: list[TokenLogprob]) -> None:
-        self._content.append(text)
-        self._output.text(text, tokens)
-
-    def _refuse(self, words: str) -> None:
-        self._content.append(words)
-        self._output.refusal(words)
+            self._spoke = True
+            self._output.refusal(delta.refusal)
 
     def _add_call(self, piece: _Call, index: int) -> None:
         """Adds to a call. One at a time is told: providers may mix the pieces of several."""
@@ -362,41 +359,17 @@ def _published(token: TokenLogprob) -> TokenLogprob:
     return token
 
 
-# ---------------------------------------------------------- chunks that differ in nothing but their words
-
-
-def _frame_of(document: bytes, found: _Document) -> tuple[bytes, bytes] | None:
-    """Returns what stands around the words of a chunk that has nothing but words."""
-    if len(found.choices) != 1 or found.usage is not None:
-        return None
-    choice = found.choices[0]
-    delta = choice.delta
-    if delta is None or choice.index or choice.logprobs or choice.finish_reason:
-        return None
-    if not delta.content or delta.reasoning or delta.reasoning_content:
-        return None
-    if delta.refusal or delta.tool_calls:
-        return None
-    words = b'"content":' + _encode(delta.content)
-    before, there, after = document.partition(words)
-    if not there or words in after:
-        return None
-    return before + b'"content":"', b'"' + after
-
-
-def _framed(document: bytes, frame: tuple[bytes, bytes]) -> str | None:
-    """Returns the words of a chunk in that frame; None if it must be decoded to know them."""
-    before, after = frame
-    if not document.startswith(before) or not document.endswith(after):
-        return None
-    words = document[len(before) : len(document) - len(after)]
-    if b'"' in words or b"\\" in words:
-        return None
-    try:
-        content = words.decode()
-    except UnicodeDecodeError:
-        return None
-    return content if content.isprintable() else None
+def said_in(items: Iterable[OutputItem]) -> tuple[str, str]:
+    """Returns what the model thought and what it said, as far as items tell."""
+    thought, text = [], []
+    for item in items:
+        if isinstance(item, ReasoningItem) and item.content:
+            thought += [part.text for part in item.content]
+        elif isinstance(item, OutputMessage):
+            text += [
+                part.text if isinstance(part, OutputText) else part.refusal for part in item.content
+            ]
+    return "".join(thought), "".join(text)
 
 
 def following(messages: Raw, more: Iterable[dict[str, Any]]) -> Raw:

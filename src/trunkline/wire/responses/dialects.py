@@ -74,25 +74,23 @@ class OpenAI:
         return b"".join([self._written(event) for event in events])
 
     def _written(self, event: Event) -> bytes:
-        """Writes an event; those with nothing new but a number and some words share their head."""
+        """Writes an event; deltas with nothing new but a number and some words share their head."""
         kind = type(event)
         if kind is not OutputTextDelta and kind is not ReasoningTextDelta:
             return _framed(event, encode_json(event))
-        if event.logprobs if kind is OutputTextDelta else False:  # type: ignore[attr-defined]
+        delta: Any = event
+        if kind is OutputTextDelta and delta.logprobs:
             return _framed(event, encode_json(event))
-        return self._delta(event)  # type: ignore[arg-type]
-
-    def _delta(self, event: OutputTextDelta | ReasoningTextDelta) -> bytes:
         if (
-            event.item_id is not self._item_id
-            or type(event) is not self._kind
-            or event.content_index != self._place
+            delta.item_id is not self._item_id
+            or kind is not self._kind
+            or delta.content_index != self._place
         ):
-            self._remember(event)
+            self._remember(delta)
         return b'%b%d,"delta":%b}\n\n' % (
             self._head,
-            event.sequence_number,
-            encode_json(event.delta),
+            delta.sequence_number,
+            encode_json(delta.delta),
         )
 
     def _remember(self, event: OutputTextDelta | ReasoningTextDelta) -> None:
