@@ -340,7 +340,10 @@ def _custom(body: bytes) -> tuple[str, str]:
 
 def _local_shell(body: bytes) -> tuple[str, str]:
     action = msgspec.json.decode(body, type=_LocalShell).action
-    return "local_shell", _text(_given(action, without="type"))
+    given = _given(action, without="type")
+    if not given.get("env"):
+        given.pop("env", None)  # the item must have one, the model need not have given it
+    return "local_shell", _text(given)
 
 
 def _shell(body: bytes) -> tuple[str, str]:
