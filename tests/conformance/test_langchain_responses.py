@@ -27,6 +27,12 @@ from tests.conformance.scenes import (
 from tests.conformance.test_langchain import get_weather, invoked, streamed
 from tests.serving import ECHO, NANO, Serving
 
+SEALED = {
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+    "reasoning": {"effort": "low", "summary": "auto"},
+}
+
 
 @pytest.fixture
 def chat_with(
@@ -80,6 +86,7 @@ def test_langchain_gets_an_answer_its_reasoning_and_its_usage(chat, model, answe
         pytest.param(ECHO, {"use_previous_response_id": True}, id="previous"),
         pytest.param(ECHO, {"output_version": "responses/v1"}, id="responses/v1"),
         pytest.param(ECHO, {"output_version": "v1"}, id="v1"),
+        pytest.param(ECHO, SEALED, id="sealed"),
     ],
     indirect=["model"],
 )

@@ -16,6 +16,7 @@ from agents import (
     function_tool,
     set_tracing_disabled,
 )
+from openai.types.shared import Reasoning
 
 from tests.conformance.recording import Recorder
 from tests.conformance.scenes import (
@@ -150,3 +151,29 @@ def test_an_agents_turns_may_each_go_on_from_the_one_before(run, model, recorder
 def test_an_agents_output_is_of_the_type_asked_for(run):
     result = run(lambda with_model: Runner.run(assistant(with_model, output_type=Person), EXTRACT))
     assert isinstance(result.final_output, Person)
+
+
+@pytest.mark.parametrize("model", [ECHO], indirect=True)
+def test_every_setting_of_an_agent_is_digested(run, model):
+    settings = ModelSettings(
+        temperature=0,
+        top_p=1,
+        max_tokens=200,
+        store=False,
+        truncation="auto",
+        metadata={"for": "a test"},
+        parallel_tool_calls=False,
+        reasoning=Reasoning(effort="low", summary="auto"),
+        verbosity="low",
+        include_usage=True,
+        response_include=["reasoning.encrypted_content"],
+    )
+
+    async def scene(with_model):
+        agent = Agent(name="A", model=with_model, model_settings=settings, tools=[get_weather])
+        return await Runner.run(agent, WEATHER)
+
+    result = run(scene)
+    assert result.final_output
+    assert result.new_items[0].raw_item.encrypted_content
+    assert result.new_items[0].raw_item.summary

@@ -120,6 +120,23 @@ def test_a_tool_loop_goes_on_from_the_items_sent_back(client, model):
     assert last.output_text == AFTER_RESULT[model]
 
 
+def test_sealed_reasoning_comes_back_as_it_was(client, model, simulator):
+    asked = {"temperature": 0, "tools": [TOOL], "store": False}
+    asked["include"] = ["reasoning.encrypted_content"]
+    ask = {"role": "user", "content": WEATHER}
+    first = client.responses.create(model=model, input=[ask], **asked)
+    thought, call = first.output
+    sealed = {"type": "reasoning", "id": thought.id, "summary": []}
+    sealed["encrypted_content"] = thought.encrypted_content
+    assert REASONING[model] not in thought.encrypted_content
+    last = client.responses.create(
+        model=model, input=[ask, sealed, call, result_of(called(first, model))], **asked
+    )
+    assert last.output_text == AFTER_RESULT[model]
+    for seen in simulator.seen[1:]:
+        assert seen.body["messages"][1]["reasoning"] == REASONING[model]
+
+
 def test_the_arguments_of_a_call_are_streamed_and_parsed(client, model):
     with client.responses.stream(
         model=model, input=WEATHER, temperature=0, tools=[TOOL], tool_choice="required"
@@ -161,6 +178,12 @@ def test_a_response_that_was_not_to_be_stored_is_unknown(client, model):
     response = client.responses.create(model=model, input=QUESTION, temperature=0, store=False)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(response.id)
+
+
+def test_a_stored_stream_is_replayed_as_it_was(client, model):
+    events = list(client.responses.create(model=model, input=QUESTION, temperature=0, stream=True))
+    again = client.responses.retrieve(events[-1].response.id, stream=True, starting_after=3)
+    assert list(again) == events[4:]
 
 
 # --------------------------------------------------------------------------------------- async, errors

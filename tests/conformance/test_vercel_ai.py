@@ -64,6 +64,15 @@ def test_a_tool_loop_that_refers_to_kept_items_ends(play, model, recorder, scene
     assert replayed(recorder) == kinds
 
 
+def test_a_tool_loop_without_a_store_ends(play, model, recorder):
+    told = play("tools_sealed")
+    assert told["inputs"] == [{"city": CITY[model]}]
+    assert told["text"].startswith(AFTER_RESULT[model])
+    assert told["reasoning"]
+    kinds = ["message", "reasoning", "function_call", "function_call_output"]
+    assert replayed(recorder) == kinds
+
+
 def test_an_object_is_of_the_schema_asked_for(play):
     person = play("object")
     assert Person.model_validate(person).model_dump() == person
