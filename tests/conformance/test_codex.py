@@ -170,6 +170,21 @@ def test_a_tool_that_codex_finds_can_be_called(codex, simulator, recorder):
     assert "nobody" in third["input"][-1]["output"]
 
 
+def test_the_newer_codex_edits_with_tools_that_stand_in_its_input(
+    codex, simulator, recorder, folder
+):
+    """For its maker's latest models Codex sends no ``tools``, but an item with them in a namespace."""
+    read = Call(f"functions__{READ.name}", READ.arguments)
+    patch = Call("functions__apply_patch", json.dumps({"input": PATCH}))
+    simulator.play(Script(calls=(read,)), Script(calls=(patch,)), SAYS_DONE)
+    codex(TASK, use_responses_lite=True)
+    assert (folder / "greeting.txt").read_text() == "hello world\n"
+    *_, last = asked(recorder)
+    assert "tools" not in last
+    assert last["input"][0]["type"] == "additional_tools"
+    assert last["input"][-2]["namespace"] == "functions"
+
+
 def test_codex_resumes_a_session(codex, simulator, recorder):
     simulator.play(SAYS_DONE, Script(calls=(), text="You are welcome."))
     codex(TASK)
