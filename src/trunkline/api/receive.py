@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope
 
 from trunkline.api.exchange import BODY, Exchange
 from trunkline.errors import APIError, RequestTooLarge
+from trunkline.interruption import Interruption
 from trunkline.log import get_logger
 
 log = get_logger()
@@ -86,27 +87,22 @@ async def until_hangup(receive: Receive, exchange: Exchange, work: Awaitable[Non
     if exchange.hangups is None:
         await _until_disconnect(receive, exchange, work)
         return
-    task = asyncio.current_task()
-    assert task is not None
-    gone = False
+    hangup = Interruption()
 
     def hang_up() -> None:
-        nonlocal gone
-        if not gone and not exchange.answered:
-            gone = True
-            task.cancel()
+        if not exchange.answered:
+            hangup.happen()
 
     exchange.hangups.add(hang_up)
     try:
         await work
     except asyncio.CancelledError as error:
-        if gone and task.cancelling() == 1:  # else the server cancels it as well
+        if hangup.alone:
             raise ClientGoneError from error
         raise
     finally:
         exchange.hangups.discard(hang_up)
-        if gone:
-            task.uncancel()
+        hangup.over()
 
 
 async def _until_disconnect(receive: Receive, exchange: Exchange, work: Awaitable[None]) -> None:

@@ -22,6 +22,7 @@ from trunkline.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from trunkline.interruption import Interruption
 from trunkline.log import get_logger
 from trunkline.providers.base import Call, Provider, Reply
 from trunkline.routing.catalog import Plan
@@ -165,16 +166,20 @@ class Relay:
             support=deployment.support,
         )
         provider = self._providers[deployment.provider]
+        deadline = Interruption()
+        timer = asyncio.get_running_loop().call_later(within_s, deadline.happen)
         try:
-            async with asyncio.timeout(within_s) as limit:
-                opened = provider.open(attempted)
-                return await opened.__aenter__(), opened
-        except TimeoutError as error:
-            if not limit.expired():
+            opened = provider.open(attempted)
+            return await opened.__aenter__(), opened
+        except asyncio.CancelledError as error:
+            if not deadline.alone:
                 raise
             raise UpstreamError(
                 "was cut off by the request's deadline", retryable=True, timed_out=True
             ) from error
+        finally:
+            timer.cancel()
+            deadline.over()
 
     def _failed(self, failure: _Failure, admission: Admission, due: float, call: Call) -> None:
         log.warning("attempt_failed", request_id=call.request_id, **failure.fields())
