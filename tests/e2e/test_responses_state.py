@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import Answer, ask, run
+from tests.e2e.client import Answer, ask, receipt, run, streaming
 from tests.responses import told
 from tests.serving import ECHO, Serving, running
 from tests.simulator import Call, Script, Simulator
@@ -175,3 +175,23 @@ def test_tools_that_nobody_runs_are_left_out_and_named(router: Serving) -> None:
     answer = create(router, "one", tools=[{"type": "web_search"}])
     assert answer.status == 200
     assert answer.headers["x-trunkline-ignored"] == "tools[0] (web_search)"
+
+
+def test_a_receipt_has_the_attempts_of_every_model_call(
+    router: Serving, simulator: Simulator
+) -> None:
+    simulator.play(Script(calls=(Call("b", "{}"),)), error(500))
+    tools = [{"type": "function", "name": n, "parameters": {"type": "object"}} for n in "ab"]
+    allowed = {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": "a"}],
+    }
+    body = {"model": "sim/frail:frail", "input": "one", "tools": tools, "tool_choice": allowed}
+    with streaming(router, body, path="/v1/responses") as stream:
+        *_, last, _done = stream.events()
+        kept = receipt(router, stream.headers["x-request-id"])
+    assert json.loads(last.partition("\ndata: ")[2])["type"] == "response.failed"
+    outcomes = [attempt["outcome"] for attempt in kept["attempts"]]
+    assert outcomes[0] == "committed"
+    assert outcomes[1].startswith("failed")

@@ -83,6 +83,8 @@ class ResponseRun(Run):
         """Notes what the response fails of."""
         if isinstance(error, APIError):
             renamed(error, sent=self._sent)
+            if error.attempts:
+                self.attempts = (*self._earlier, *error.attempts)
         self.failure = error
         self.broke_off(error)
 
