@@ -136,6 +136,7 @@ class Told:
     events: list[Event]
     output: Output
     failures: list[TrunklineError]
+    _shown: dict[Dialect, list[Json]] = field(default_factory=dict)
 
     @property
     def response(self) -> Any:
@@ -144,7 +145,9 @@ class Told:
 
     def shown(self, dialect: Dialect = "openai") -> list[Json]:
         """Returns the events as they are written, which must be as published."""
-        return shown(self.events, dialect)
+        if dialect not in self._shown:
+            self._shown[dialect] = shown(self.events, dialect)
+        return self._shown[dialect]
 
     def item(self, place: int = -1) -> Json:
         """Returns an item as the last event has it."""

@@ -154,7 +154,7 @@ def test_a_concise_summary_has_the_first_sentence_of_each_paragraph():
     for cut in range(1, len(thought)):
         pieces = [{"reasoning": thought[:cut]}, {"reasoning": thought[cut:]}]
         told = tell(turn, [*pieces, *words("4"), *ends()])
-        assert told.item(0)["summary"][0]["text"] == "We must add.\n\nSo: 4!"
+        assert told.response.output[0].summary[0].text == "We must add.\n\nSo: 4!"
 
 
 def test_reasoning_is_sealed_and_shown():

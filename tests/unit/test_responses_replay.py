@@ -111,7 +111,7 @@ def told_of(said, *, summary=None, sealed=False, logprobs=False, most=None):
     return tell(turn, *said)
 
 
-@settings(max_examples=150, deadline=None, phases=NO_SHRINKING)
+@settings(max_examples=60, deadline=None, phases=NO_SHRINKING)
 @given(
     said=steps(),
     summary=st.sampled_from([None, "auto", "concise"]),

@@ -233,7 +233,7 @@ class Step:
 
     def _is_known(self, call: _Growing) -> bool:
         """Whether the name is whole: it is a tool's, or arguments have come."""
-        return call.name in self._rules.names or bool(call.name and call.arguments)
+        return call.name in self._rules.names or bool(call.name and call.has_arguments)
 
     def _finish_before(self, call: _Growing) -> None:
         for one in self._growing:
@@ -313,6 +313,10 @@ class _Growing:
     def add(self, piece: str) -> None:
         if piece:
             self._pieces.append(piece)
+
+    @property
+    def has_arguments(self) -> bool:
+        return bool(self._pieces)
 
     @property
     def arguments(self) -> str:
