@@ -79,6 +79,15 @@ def test_a_namespace_is_flattened_and_its_names_are_given_back():
     assert told.chat_name("custom_tool_call", "write", "files") == "files__write"
 
 
+def test_a_namespace_is_told_back_as_published():
+    tools = [{**FUNCTION, "strict": None}, {**CUSTOM, "description": None, "format": None}]
+    space = {"type": "namespace", "name": "files", "description": "d", "tools": tools}
+    told = tell(turn_of(tools=[space]), [*words("Hi"), *ends()])
+    function, custom = told.shown()[0]["response"]["tools"][0]["tools"]
+    assert (function["strict"], function["description"]) == (False, None)
+    assert custom == {"type": "custom", "name": "write"}
+
+
 def test_a_name_that_does_not_fit_is_cut_the_same_way_every_time():
     long = "a" * 60
     assert len(chat_name("b" * 60, long)) == 64

@@ -265,10 +265,19 @@ def _custom_function(tool: CustomTool) -> dict[str, Any]:
 
 def _echo(raw: Raw) -> Raw:
     """Returns a tool as it is told back: a function with the keys that it must have."""
-    fields = {name: value for name, value in _decode_fields(raw).items() if value is not None}
+    return Raw(_encode(_published(_decode_fields(raw))))
+
+
+_REQUIRED = {"type": "", "name": "", "description": None, "parameters": None, "strict": False}
+
+
+def _published(tool: dict[str, Any]) -> dict[str, Any]:
+    fields = {name: value for name, value in tool.items() if value is not None}
     if fields["type"] == "function":
-        fields = {"description": None, "parameters": None, "strict": False, **fields}
-    return Raw(_encode(fields))
+        return {name: fields.pop(name, value) for name, value in _REQUIRED.items()} | fields
+    if fields["type"] == "namespace":
+        fields["tools"] = [_published(one) for one in fields["tools"]]
+    return fields
 
 
 def _decoded(raw: Raw, of: Any, *, at: str) -> Any:
