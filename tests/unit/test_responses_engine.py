@@ -107,6 +107,12 @@ def test_an_id_that_may_come_again_is_replaced(id):
     assert len(told.item()["call_id"]) > 20
 
 
+def test_two_calls_never_have_one_id():
+    turn = turn_of(tools=[FUNCTION, OTHER])
+    told = tell(turn, [*call("look", "{}"), *call("listen", "{}", index=1), *ends("tool_calls")])
+    assert told.item(0)["call_id"] == "call_0123456789abcdef0123" != told.item(1)["call_id"]
+
+
 def test_an_answer_without_a_word_has_a_message_all_the_same():
     told = tell(turn_of(), [*words("Hm", name="reasoning"), *ends()])
     assert told.response.status == "completed"
@@ -210,6 +216,14 @@ def test_a_failure_ends_the_open_item_and_is_told_in_both_shapes():
     assert told.failures == [error]
 
 
+def test_what_a_failed_response_used_is_told_as_far_as_it_is_known():
+    error = UpstreamError("gone", retryable=True)
+    known = {"choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 1}}
+    told = tell(turn_of(), [known, *words("Half a"), error])
+    assert told.shown()[-1]["response"]["usage"]["total_tokens"] == 5
+    assert "usage" not in tell(turn_of(), [*words("Half a"), error]).shown()[-1]["response"]
+
+
 def test_a_limit_in_the_middle_is_told_as_one():
     told = tell(turn_of(), [*words("Half a"), RateLimited("too fast")])
     assert told.response.error.code == "rate_limit_exceeded"
@@ -218,6 +232,21 @@ def test_a_limit_in_the_middle_is_told_as_one():
 def test_what_fails_before_anybody_answers_is_raised():
     with pytest.raises(UpstreamError):
         tell(turn_of(), [UpstreamError("no", retryable=True)])
+
+
+def test_counts_that_are_none_and_logprobs_of_another_shape_say_nothing():
+    turn = dataclasses.replace(turn_of(), logprobs=True)
+    odd = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "logprobs": {"content": [5]}}]}
+    counts = {"choices": [], "usage": {"prompt_tokens": "many"}}
+    told = tell(turn, [odd, *ends(usage=None), counts])
+    assert told.response.status == "completed"
+    assert told.item()["content"][0]["logprobs"] == []
+
+
+def test_usage_may_come_under_another_name():
+    counts = {"choices": [], "x_groq": {"usage": {"prompt_tokens": 4, "completion_tokens": 1}}}
+    told = tell(turn_of(), [*words("Hi"), *ends(usage=None), counts])
+    assert told.response.usage.total_tokens == 5
 
 
 def test_a_reply_that_is_no_chat_completion_is_a_failure():

@@ -118,6 +118,7 @@ async def respond(
         if not running.steps:
             raise
         on_failure(error)
+        running.count()
         output.break_off()
         yield [*output.take(), *_failed(running, output, error)]
         return
@@ -139,10 +140,18 @@ class _Running:
         self._output = output
         self._spare = turn.response.max_tool_calls
         self._asked_again = False
+        self._step: Step | None = None
 
     def next_step(self) -> Step:
         self.steps += 1
-        return Step(self._output, self.turn.rules, spare=self._spare)
+        self._step = Step(self._output, self.turn.rules, spare=self._spare)
+        return self._step
+
+    def count(self) -> None:
+        """Counts what the last model call used, as far as that is known."""
+        step, self._step = self._step, None
+        if step is not None and step.usage is not None:
+            self.usage = added(self.usage, step.usage) if self.usage else step.usage
 
     def own_calls(self, step: Step) -> list[ModelCall]:
         """Returns the calls of a step that are to be run here."""
@@ -153,8 +162,7 @@ class _Running:
 
         Raises UpstreamError if it calls again what it must not call, or never comes to an end.
         """
-        if step.usage is not None:
-            self.usage = added(self.usage, step.usage) if self.usage else step.usage
+        self.count()
         self.finish_reason = step.finish_reason
         for call in step.calls:
             if (outcome := outcomes.get(call.id)) is not None:

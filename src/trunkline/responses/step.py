@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from trunkline import ids
 from trunkline.errors import UpstreamError
 from trunkline.responses.output import Output
-from trunkline.wire.chat import Logprobs, TokenLogprob, Usage
+from trunkline.wire.chat import Logprobs, TokenLogprob, Usage, peek_usage
 from trunkline.wire.responses.client_tools import WHOLE_PREFIXES, Unwrapping, whole_call
 from trunkline.wire.responses.output import (
     ItemStatus,
@@ -50,16 +50,21 @@ class _Choice(Struct):
     index: int = 0
     delta: _Delta | None = None
     message: _Delta | None = None
-    logprobs: Logprobs | None = None
+    logprobs: Raw = Raw()
     finish_reason: str | None = None
 
 
 class _Document(Struct):
+    """What is of use in a chunk; ``usage`` and logprobs that are not as published say nothing."""
+
     choices: list[_Choice] = []
-    usage: Usage | None = None
+    usage: Raw = Raw()
+    x_groq: Raw = Raw()
 
 
 _decode = msgspec.json.Decoder(_Document).decode
+_decode_logprobs = msgspec.json.Decoder(Logprobs | None).decode
+_NULL = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 
 Fate = Literal["client", "ours", "refused", "surplus"]
@@ -123,7 +128,7 @@ class Step:
         self._growing: list[_Growing] = []
         self._first = len(output.items)
         self._spoke = False
-        self._late: list[tuple[_Delta, Logprobs | None]] = []
+        self._late: list[tuple[_Delta, Raw]] = []
 
     @property
     def cut_off(self) -> bool:
@@ -136,8 +141,8 @@ class Step:
             found = _decode(document)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UpstreamError("sent what is no chat completion", retryable=False) from error
-        if found.usage is not None:
-            self.usage = found.usage
+        if (found.usage and found.usage != _NULL) or found.x_groq:
+            self.usage = peek_usage(document) or self.usage
         for choice in found.choices:
             delta = choice.delta or choice.message
             if delta is not None and choice.index == 0:
@@ -184,7 +189,7 @@ class Step:
         ]
         return [said, *answers]
 
-    def _add(self, delta: _Delta, logprobs: Logprobs | None) -> None:
+    def _add(self, delta: _Delta, logprobs: Raw) -> None:
         if self._growing and self._is_calling():
             if delta.content or delta.reasoning or delta.reasoning_content or delta.refusal:
                 self._late.append((delta, logprobs))
@@ -201,12 +206,10 @@ class Step:
                 self._finish(call, "completed")
         return bool(self._late) or any(call.begun and not call.finished for call in self._growing)
 
-    def _say(self, delta: _Delta, logprobs: Logprobs | None) -> None:
+    def _say(self, delta: _Delta, logprobs: Raw) -> None:
         if thought := delta.reasoning or delta.reasoning_content:
             self._output.reasoning(thought)
-        tokens = _NO_LOGPROBS
-        if logprobs is not None and logprobs.content and self._rules.logprobs:
-            tokens = [_published(token) for token in logprobs.content]
+        tokens = _tokens(logprobs) if logprobs and self._rules.logprobs else _NO_LOGPROBS
         if delta.content or (tokens and not delta.refusal):
             self._spoke = True
             self._output.text(delta.content or "", tokens)
@@ -243,7 +246,8 @@ class Step:
 
     def _begin(self, call: _Growing) -> None:
         call.begun = True
-        made = call.made = ModelCall(_call_id(call.id), call.name, "", "client")
+        taken = any(call.id == made.id for made in self.calls)
+        made = call.made = ModelCall(_call_id("" if taken else call.id), call.name, "", "client")
         made.called = self._rules.names.get(call.name)
         made.problem = self._rules.problem(call.name)
         self.calls.append(made)
@@ -351,6 +355,14 @@ _UNIQUE = re.compile(r"[A-Za-z0-9_-]{20,64}")
 def _call_id(given: str) -> str:
     """Returns the provider's id of a call, or one of ours: some count calls, and begin anew each time."""
     return given if _UNIQUE.fullmatch(given) else ids.new_id("call")
+
+
+def _tokens(logprobs: Raw) -> list[TokenLogprob]:
+    try:
+        found = _decode_logprobs(logprobs)
+    except msgspec.DecodeError:
+        return _NO_LOGPROBS
+    return [_published(token) for token in (found and found.content) or ()]
 
 
 def _published(token: TokenLogprob) -> TokenLogprob:
