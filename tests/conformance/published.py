@@ -193,6 +193,9 @@ def _own_names(own: Json) -> dict[str, str]:
         "embeddings": name("/v1/embeddings", "post", "200", "application/json"),
         "model": name("/v1/models/{id}", "get", "200", "application/json"),
         "models": name("/v1/models", "get", "200", "application/json"),
+        "response": name("/v1/responses", "post", "200", "application/json"),
+        "deletion": name("/v1/responses/{id}", "delete", "200", "application/json"),
+        "items": name("/v1/responses/{id}/input_items", "get", "200", "application/json"),
         "receipt": name("/v1/requests/{id}", "get", "200", "application/json"),
         "health": name("/health", "get", "200", "application/json"),
     }

@@ -289,6 +289,11 @@ def test_a_field_of_ours_that_we_do_not_describe_is_found(descriptions):
     assert "'extra' was unexpected" in fault
 
 
+def test_a_field_of_a_response_that_we_do_not_describe_is_found(descriptions):
+    faults = descriptions.faults(whole({**RESPONSE, "extra": 1}, path="/v1/responses"))
+    assert "our response: $: Additional properties are not allowed ('extra'" in " ".join(faults)
+
+
 @pytest.mark.parametrize(
     "body",
     [
