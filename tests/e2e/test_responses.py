@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
+from typing import get_args
 
 import pytest
 
 from tests.e2e.client import ask, receipt
-from tests.responses import checked, responded, told
+from tests.responses import HEADER, Dialect, checked, responded, told
 from tests.serving import ECHO, NANO, Serving, running
 from tests.simulator import Simulator
 
@@ -44,6 +46,22 @@ def test_a_text_comes_whole_and_as_events(router: Serving, model: str) -> None:
     kept = receipt(router, whole.headers["x-request-id"])
     assert kept["api"] == "responses"
     assert kept["usage"]["completion_tokens"] == whole.json["usage"]["output_tokens"]
+
+
+@pytest.mark.parametrize("dialect", get_args(Dialect))
+def test_what_a_response_cost_is_in_its_usage_and_stays_there(
+    router: Serving, dialect: Dialect
+) -> None:
+    body, headers = {"model": ECHO, "input": "What does it cost?"}, {HEADER: dialect}
+    whole = ask(router, "POST", "/v1/responses", body, headers=headers)
+    cost = Decimal(whole.headers["x-trunkline-cost-usd"])
+    streamed = told(router, body, headers=headers)[-1]["response"]
+
+    assert cost > 0
+    for response in (checked(whole, headers), streamed):
+        assert Decimal(str(response["usage"]["cost"])) == cost
+        kept = ask(router, "GET", f"/v1/responses/{response['id']}", headers=headers)
+        assert kept.json["usage"] == response["usage"]
 
 
 def test_a_function_call_goes_out_and_its_output_comes_back(router: Serving) -> None:

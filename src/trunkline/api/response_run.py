@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from trunkline.accounts import Price, total_cost
 from trunkline.accounts import Usage as BilledUsage
@@ -20,6 +20,7 @@ from trunkline.wire import chat
 from trunkline.wire.responses import (
     CreateRequest,
     Ended,
+    Response,
     ResponseFailed,
     encoding_of,
     name_of,
@@ -58,6 +59,12 @@ class ResponseRun(Run):
     def tells(self, last: Ended) -> bool:
         """Whether the caller gets to know of a response: of one that failed, only from a stream."""
         return self.exchange.stream or not isinstance(last, ResponseFailed)
+
+    def prices(self, response: Response) -> None:
+        """Writes what a response cost into its usage, where both are known."""
+        cost_usd = self.cost_usd()
+        if cost_usd is not None and response.usage is not UNSET:
+            response.usage.cost = Raw(cost_usd.encode())
 
     @asynccontextmanager
     async def generate(self, fields: Mapping[str, Raw]) -> AsyncIterator[Generation]:

@@ -187,6 +187,8 @@ class Responses:
         """Passes events on; the response is stored before the one that tells of its end."""
         async for some in events:
             last = some[-1]
+            if isinstance(last, Ended):
+                run.prices(last.response)
             if isinstance(last, Ended) and last.response.store and run.tells(last):
                 try:
                     await self._state.keep(
