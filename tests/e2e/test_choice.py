@@ -166,6 +166,19 @@ def test_a_conversation_stays_where_it_was(router: Serving) -> None:
     assert "choice       fastest, the conversation was at b: b" in explained(router, answer)
 
 
+@pytest.mark.parametrize("way", ["previous_response_id", "prompt_cache_key"])
+def test_responses_stay_where_the_first_of_them_was(router: Serving, way: str) -> None:
+    asked = {"input": f"tell me about {way}"} | (
+        {"prompt_cache_key": "talk"} if way == "prompt_cache_key" else {}
+    )
+    first = ask(router, "POST", "/v1/responses", {"model": "sim/talk:b", **asked})
+    for _ in range(2):
+        follows = {"previous_response_id": first.json["id"]} if way != "prompt_cache_key" else {}
+        body = {"model": "sim/talk", **asked, **follows}
+        answer = ask(router, "POST", "/v1/responses", body)
+        assert (chosen(router, answer).sticky, who(answer)) == ("b", "b")
+
+
 def test_preferred_is_the_order_of_the_configuration(exploring: Serving) -> None:
     answer = chat(exploring, question(model=f"{MODEL}:preferred"))
     assert chosen(exploring, answer).plan == ("b", "a")

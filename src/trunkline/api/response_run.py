@@ -14,7 +14,7 @@ from trunkline.api.run import Run, billed, estimated_usage
 from trunkline.errors import APIError, TrunklineError
 from trunkline.providers.base import Call
 from trunkline.responses.engine import Generation
-from trunkline.routing import Answer, Plan, Relay
+from trunkline.routing import Answer, Chooser, Plan, Relay
 from trunkline.store import Attempt
 from trunkline.wire import chat
 from trunkline.wire.responses import (
@@ -43,12 +43,14 @@ class ResponseRun(Run):
         plan: Plan,
         relay: Relay,
         *,
+        chooser: Chooser,
         ignored: Sequence[str],
         lenient: bool,
     ) -> None:
         super().__init__(exchange, plan, ignored=ignored)
         self._sent = request.fields
         self._relay = relay
+        self._chooser = chooser
         self._lenient = lenient
         self._earlier: tuple[Attempt, ...] = ()
         self.failure: TrunklineError | None = None
@@ -80,6 +82,7 @@ class ResponseRun(Run):
         async with self._relay.open(self.plan, call, self.given_up) as answer:
             if self.answer is None:
                 self.committed(answer)
+                self._chooser.answered(self.plan, answer.deployment)
             self.attempts = (*self._earlier, *answer.attempts)
             yield _Generation(self, answer, prompt_bytes=len(bytes(fields["messages"])))
 

@@ -101,7 +101,13 @@ class Responses:
         def run_of(plan: Plan) -> ResponseRun:
             ignored = (*request.ignored, *offered.ignored)
             return ResponseRun(
-                exchange, request, plan, self._relay, ignored=ignored, lenient=lenient
+                exchange,
+                request,
+                plan,
+                self._relay,
+                chooser=self._intake.chooser,
+                ignored=ignored,
+                lenient=lenient,
             )
 
         def refused(nobody: Plan, error: Exception) -> None:
