@@ -95,6 +95,25 @@ def test_only_the_first_call_counts_where_calls_must_not_be_parallel():
     assert [item["name"] for item in told.shown()[-1]["response"]["output"]] == ["look"]
 
 
+@pytest.mark.parametrize("places", [(0, 0), (1, 2), (0, 10**12), (-1, 0)])
+def test_calls_are_told_apart_whatever_their_places_are(places):
+    turn = turn_of(tools=[FUNCTION, OTHER])
+    one = call("look", '{"a', '":1}', index=places[0])
+    other = call("listen", '{"b', '":2}', index=places[1], id="call_abcdefghijklmnopqrst")
+    told = tell(turn, [*one, *other, *ends("tool_calls")])
+    assert [
+        (item["name"], item["arguments"]) for item in told.shown()[-1]["response"]["output"]
+    ] == [
+        ("look", '{"a":1}'),
+        ("listen", '{"b":2}'),
+    ]
+    single = tell(
+        turn_of(tools=[FUNCTION, OTHER], parallel_tool_calls=False),
+        [*one, *other, *ends("tool_calls")],
+    )
+    assert [item["arguments"] for item in single.shown()[-1]["response"]["output"]] == ['{"a":1}']
+
+
 def test_a_call_without_arguments_has_an_empty_object():
     told = tell(turn_of(tools=[FUNCTION]), [*call("look"), *ends("tool_calls")])
     assert told.item()["arguments"] == "{}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class Step:
         self._rules = rules
         self._spare = spare
         self._growing: list[_Growing] = []
+        self._at: dict[int, _Growing] = {}
         self._first = len(output.items)
         self._spoke = False
         self._late: list[tuple[_Delta, Raw]] = []
@@ -219,24 +221,30 @@ class Step:
 
     def _add_call(self, piece: _Call, index: int) -> None:
         """Adds to a call. One at a time is told: providers may mix the pieces of several."""
-        if self._rules.single and index:
-            return
-        while len(self._growing) <= index:
-            self._growing.append(_Growing())
-        call = self._growing[index]
         function = piece.function or _Function()
+        call = self._at.get(index)
+        if call is None or call.is_another(piece.id, function.name):
+            call = self._at[index] = _Growing()
+            if not (self._rules.single and self._growing):
+                self._growing.append(call)
+        if self._rules.single and call is not self._growing[0]:
+            return
         call.id = call.id or piece.id or ""
         call.name += function.name or ""
         call.add(function.arguments or "")
         if call.begun:
             self._tell(call)
-        elif self._is_known(call) and all(one.complete for one in self._growing[:index]):
+        elif self._is_known(call) and self._is_its_turn(call):
             self._finish_before(call)
             self._begin(call)
 
     def _is_known(self, call: _Growing) -> bool:
         """Whether the name is whole: it is a tool's, or arguments have come."""
         return call.name in self._rules.names or bool(call.name and call.has_arguments)
+
+    def _is_its_turn(self, call: _Growing) -> bool:
+        before = itertools.takewhile(lambda one: one is not call, self._growing)
+        return all(one.complete for one in before)
 
     def _finish_before(self, call: _Growing) -> None:
         for one in self._growing:
@@ -317,6 +325,10 @@ class _Growing:
     def add(self, piece: str) -> None:
         if piece:
             self._pieces.append(piece)
+
+    def is_another(self, id: str | None, name: str | None) -> bool:
+        """Whether a piece at its place begins another call: some providers give all of them one index."""
+        return bool(id and name and self.id and id != self.id)
 
     @property
     def has_arguments(self) -> bool:
