@@ -310,6 +310,16 @@ EgressReason = Literal[
 ]
 
 
+def as_told(error: TrunklineError) -> APIError:
+    """Returns what a caller is told of an error: that of one attempt is told like that of all."""
+    if isinstance(error, APIError):
+        return error
+    if isinstance(error, UpstreamError):
+        kind = UpstreamTimeout if error.timed_out else UpstreamFailed
+        return kind(error.public)
+    return APIError(error.message)
+
+
 class EgressError(TrunklineError):
     """An address that a caller chose may not be reached, or what is there is of no use.
 

@@ -104,6 +104,7 @@ def test_what_fails_is_an_error_if_whole_and_a_failed_response_if_streamed(
 
     cut = told(router, {"model": "sim/frail:frail", "input": "one two three four five"})
     assert [event["type"] for event in cut[-2:]] == ["error", "response.failed"]
+    assert (cut[-2]["code"], cut[-2]["error"]["type"]) == ("upstream_failed", "upstream_error")
     assert cut[-1]["response"]["output"][-1]["status"] == "incomplete"
 
 

@@ -220,13 +220,13 @@ def test_a_failure_ends_the_open_item_and_is_told_in_both_shapes():
     *_, fault, last = told.shown()
     assert (fault["type"], fault["code"], fault["message"], fault["param"]) == (
         "error",
-        "server_error",
+        "upstream_failed",
         "the stream broke off",
         None,
     )
     assert fault["error"] == {
-        "type": "server_error",
-        "code": "server_error",
+        "type": "upstream_error",
+        "code": "upstream_failed",
         "message": "the stream broke off",
         "param": None,
     }

@@ -10,9 +10,7 @@ from trunkline.errors import (
     APIError,
     MethodNotAllowed,
     TrunklineError,
-    UpstreamError,
-    UpstreamFailed,
-    UpstreamTimeout,
+    as_told,
 )
 
 
@@ -33,13 +31,8 @@ class ErrorEnvelope(msgspec.Struct):
 
 def api_error(error: BaseException) -> APIError:
     """Returns the error that the caller may see; what is unexpected stays in the log."""
-    if isinstance(error, APIError):
-        return error
-    if isinstance(error, UpstreamError):
-        kind = UpstreamTimeout if error.timed_out else UpstreamFailed
-        return kind(error.public)
     if isinstance(error, TrunklineError):
-        return APIError(error.message)
+        return as_told(error)
     return APIError("something went wrong here; the log has it under this request id")
 
 

@@ -7,7 +7,7 @@ import time
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from trunkline.errors import APIError, TrunklineError, UpstreamError
+from trunkline.errors import TrunklineError, as_told
 from trunkline.wire.chat import Usage
 from trunkline.wire.responses.events import (
     Ended,
@@ -60,14 +60,10 @@ def ended(
 
 def failed(response: Response, error: TrunklineError) -> tuple[ErrorEvent, ResponseFailed]:
     """Returns the events that tell of a failure; the last one has the response, failed."""
-    limited = isinstance(error, APIError) and error.status == 429
-    message = error.public if isinstance(error, UpstreamError) else error.message
-    fault = ResponseFault("rate_limit_exceeded" if limited else "server_error", message)
-    event = fault_event(
-        code=error.code if isinstance(error, APIError) else fault.code,
-        kind=error.type if isinstance(error, APIError) else "server_error",
-        message=message,
-    )
+    known = as_told(error)
+    limited = known.status == 429
+    fault = ResponseFault("rate_limit_exceeded" if limited else "server_error", known.message)
+    event = fault_event(code=known.code, kind=known.type, message=known.message)
     after = msgspec.structs.replace(
         response, status="failed", error=fault, completed_at=None, incomplete_details=None
     )
