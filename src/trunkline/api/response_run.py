@@ -11,7 +11,7 @@ from trunkline.accounts import Price, total_cost
 from trunkline.accounts import Usage as BilledUsage
 from trunkline.api.exchange import Exchange
 from trunkline.api.run import Run, billed, estimated_usage
-from trunkline.errors import APIError, TrunklineError
+from trunkline.errors import APIError
 from trunkline.providers.base import Call
 from trunkline.responses.engine import Generation
 from trunkline.routing import Answer, Chooser, Plan, Relay
@@ -53,7 +53,7 @@ class ResponseRun(Run):
         self._chooser = chooser
         self._lenient = lenient
         self._earlier: tuple[Attempt, ...] = ()
-        self.failure: TrunklineError | None = None
+        self.failure: Exception | None = None
         self._bills: list[tuple[BilledUsage, Price | None]] = []
         exchange.stream = bool(request.parameters.stream)
         self.encoding = encoding_of("openai")
@@ -89,14 +89,14 @@ class ResponseRun(Run):
     def called(self, parameter: str) -> str:
         return name_of(parameter, sent=self._sent)
 
-    def fails(self, error: TrunklineError) -> None:
-        """Notes what the response fails of."""
+    def fails(self, error: Exception) -> APIError:
+        """Notes what the response fails of; returns what to tell."""
         if isinstance(error, APIError):
             renamed(error, sent=self._sent)
             if error.attempts:
                 self.attempts = (*self._earlier, *error.attempts)
         self.failure = error
-        self.broke_off(error)
+        return self.broke_off(error)
 
     def given_up(self, attempts: Sequence[Attempt]) -> None:
         self.attempts = (*self._earlier, *attempts)

@@ -27,7 +27,7 @@ from trunkline.errors import (
 from trunkline.responses.attachments import Attachments, files_of
 from trunkline.responses.context import ENCRYPTED, Context, context_of
 from trunkline.responses.ending import failed
-from trunkline.responses.engine import Turn, failing, output_of, respond
+from trunkline.responses.engine import Turn, broken_off, failing, output_of, respond
 from trunkline.responses.output import Output
 from trunkline.responses.sealing import Seal
 from trunkline.responses.state import Conversation, State
@@ -232,18 +232,20 @@ async def _failing(
     events: AsyncIterator[list[Event]],
     pulse: Pulse,
 ) -> AsyncGenerator[list[Event], None]:
-    """Passes events on, and tells as events what failed before there were any.
+    """Passes events on, and tells as events what failed before there were any, or should never fail.
 
     The caller's own mistakes are raised as long as the status can still tell of them.
     """
+    begun = False
     try:
         async for some in events:
+            begun = True
             yield some
-    except APIError as error:
-        if not (pulse.begun or isinstance(error, UpstreamFailed | UpstreamTimeout)):
+    except Exception as error:  # noqa: BLE001  # the edge of a stream: it is told there
+        if not (begun or pulse.begun or isinstance(error, UpstreamFailed | UpstreamTimeout)):
             raise
-        run.fails(error)
-        yield failing(turn, output, error)
+        failure = run.fails(error)
+        yield broken_off(turn, output, failure) if begun else failing(turn, output, failure)
 
 
 async def _frames(

@@ -91,7 +91,7 @@ async def respond(
     turn: Turn,
     *,
     generate: Generate,
-    on_failure: Callable[[TrunklineError], None],
+    on_failure: Callable[[TrunklineError], object],
     output: Output | None = None,
 ) -> AsyncGenerator[list[Event], None]:
     """Yields the events of a response, those that arrive together in one list.
@@ -119,8 +119,7 @@ async def respond(
             raise
         on_failure(error)
         running.count()
-        output.break_off()
-        yield [*output.take(), *_failed(running, output, error)]
+        yield broken_off(turn, output, error, running.usage)
         return
     output.break_off()  # calls that would have been run, had the model not been cut off
     response = ended(turn.response, output.items, running.usage, running.finish_reason)
@@ -235,9 +234,14 @@ def failing(turn: Turn, output: Output, error: TrunklineError) -> list[Event]:
     return [*beginning(turn.response), event, last]
 
 
-def _failed(running: _Running, output: Output, error: TrunklineError) -> list[Event]:
-    usage = response_usage(running.usage)
-    response = msgspec.structs.replace(running.turn.response, output=output.items, usage=usage)
+def broken_off(
+    turn: Turn, output: Output, error: TrunklineError, usage: Usage | None = None
+) -> list[Event]:
+    """Returns the events that end a response which failed in its middle."""
+    output.break_off()
+    response = msgspec.structs.replace(
+        turn.response, output=output.items, usage=response_usage(usage)
+    )
     event, last = failed(response, error)
     output.fault(event)
-    return [event, last]
+    return [*output.take(), event, last]
