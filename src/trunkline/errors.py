@@ -26,6 +26,7 @@
     │   └── UpstreamTimeout        504
     ├── UpstreamError              one attempt failed; routing decides what follows
     ├── EgressError                an address that a caller chose: refused, or no use
+    ├── MCPError                   a server of tools that does not do its part
     └── ServerRefused              exit code 1: a command's request was answered with an error
 
 The statuses and codes are those of docs/reference/errors.md.
@@ -334,6 +335,20 @@ class EgressError(TrunklineError):
         super().__init__(message)
         self.reason = reason
         self.status = status
+
+
+class MCPError(TrunklineError):
+    """A server of tools was not reached, or does not do its part.
+
+    ``code`` is an HTTP status, the server's or 502 and 504 for one that was not reached or took too
+    long; if ``protocol``, it is JSON-RPC's. ``message`` may be shown: it is ours, or what the server
+    says of an error in the protocol's own form.
+    """
+
+    def __init__(self, message: str, *, code: int = -32603, protocol: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.protocol = protocol
 
 
 class ServerRefused(TrunklineError):

@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import MCPServer
 
+from tests.mcp_servers import serving
 from trunkline.transport.guard import Guard
 
 
-@asynccontextmanager
-async def serving():
-    """Runs a server with one tool and yields its address."""
+@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+def test_the_sdk_calls_a_tool(mode, version):
     tools = MCPServer("sums")
 
     @tools.tool()
     def add(a: int, b: int) -> int:
         return a + b
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(tools.streamable_http_app(), log_config=None, ws="none")
-        server = uvicorn.Server(config)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.serve([listener]))
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-            server.should_exit = True
-
-
-@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
-def test_the_sdk_calls_a_tool(mode, version):
     async def run():
         async with (
             asyncio.timeout(30),
-            serving() as url,
+            serving(tools) as url,
             Guard(allow=["127.0.0.1"]) as guard,
             await guard.client(url, headers={"Authorization": "Bearer t"}) as http,
             Client(streamable_http_client(url, http_client=http), mode=mode) as client,
