@@ -100,12 +100,30 @@ EVENT = "event "
 """What the kind of a response's event begins with; its type follows."""
 
 
+def _mcp_error(type_: str, **properties: Json) -> Json:
+    properties["type"] = {"type": "string", "enum": [type_]}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+_CODED: Json = {"code": {"type": "integer"}, "message": {"type": "string"}}
+_MCP_ERROR: Json = {
+    "anyOf": [
+        _mcp_error("mcp_tool_execution_error", content={"type": "array"}),
+        _mcp_error("mcp_protocol_error", **_CODED),
+        _mcp_error("http_error", **_CODED),
+        {"type": "null"},
+    ]
+}
+
+
 @functools.cache
 def of_responses() -> dict[str, Draft202012Validator]:
     """Returns OpenAI's validators of a response, of the lists around it, and of each event."""
     document = json.loads(OPENAI_RESPONSES.read_text())
     union = document["components"]["schemas"]["ResponseStreamEvent"]["anyOf"]
     names = [one["$ref"].rpartition("/")[2] for one in union]
+    # The document is behind its own SDKs, which have an object where it has a text.
+    document["components"]["schemas"]["MCPToolCall"]["properties"]["error"] = _MCP_ERROR
     read = as_json_schema(document)
     return {
         "response": validator(read, "Response"),

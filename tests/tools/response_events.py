@@ -16,7 +16,8 @@ from tests.responses import Dialect
 from tests.turns import Said, call, ends, tell, turn_of, words, written
 from trunkline.errors import UpstreamError
 from trunkline.responses.engine import Turn
-from trunkline.responses.toolbox import Outcome
+from trunkline.responses.toolbox import Listing, Outcome
+from trunkline.wire.responses.output import MCPListedTool, MCPToolExecutionError
 from trunkline.wire.responses.tools import Called
 
 FOLDER = Path(__file__).parent.parent / "data" / "responses"
@@ -42,6 +43,23 @@ def _ours() -> Turn:
     turn = turn_of()
     names = {"find": Called("mcp_call", "find", server_label="shelf")}
     return dataclasses.replace(turn, names=names, tools=_Shelf())
+
+
+def _listing() -> Turn:
+    schema = {"type": "object", "properties": {"q": {"type": "integer"}}}
+    find = MCPListedTool(
+        name="find", description="Finds.", input_schema=schema, annotations={"read_only": True}
+    )
+    return dataclasses.replace(_ours(), listings=[Listing("shelf", [find])])
+
+
+class _Broken:
+    async def run(self, call: object, /) -> Outcome:
+        return Outcome(error=MCPToolExecutionError([{"type": "text", "text": "no such book"}]))
+
+
+def _failing() -> Turn:
+    return dataclasses.replace(_ours(), tools=_Broken())
 
 
 def _with_logprobs() -> list[Said]:
@@ -87,6 +105,14 @@ SCENARIOS: Mapping[str, Scenario] = {
         [[*call("shell", '{"commands": ["ls"]}'), *ends("tool_calls")]],
     ),
     "own-call": (_ours, [[*call("find", '{"q":1}'), *ends("tool_calls")], [*words("So"), *ends()]]),
+    "mcp-listing": (
+        _listing,
+        [[*call("find", '{"q":1}'), *ends("tool_calls")], [*words("So"), *ends()]],
+    ),
+    "mcp-failure": (
+        _failing,
+        [[*call("find", '{"q":1}'), *ends("tool_calls")], [*words("So"), *ends()]],
+    ),
     "refusal": (turn_of, [[*words("Well"), *words("I can not", name="refusal"), *ends()]]),
     "structured": (lambda: turn_of(text={"format": _FORMAT}), [[*words('{"a": 1}'), *ends()]]),
     "logprobs": (
@@ -117,7 +143,7 @@ def golden(name: str, dialect: Dialect) -> str:
         number = 1 + sum(one.startswith(prefix) for one in known)
         return known.setdefault(match[0], f"{prefix}{number}")
 
-    return re.sub(r"\b((?:msg|rs|fc|ctc|mcp|lsh|sh|apc|tsc)_)[0-9A-Za-z]{30}\b", plain, text)
+    return re.sub(r"\b((?:msg|rs|fc|ctc|mcp|mcpl|lsh|sh|apc|tsc)_)[0-9A-Za-z]{30}\b", plain, text)
 
 
 def path_of(name: str, dialect: Dialect) -> Path:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.turns import Model, call, ends, tell, turn_of, words
 from trunkline.errors import RateLimited, UpstreamError
-from trunkline.responses.toolbox import Outcome
+from trunkline.responses.toolbox import Listing, Outcome
+from trunkline.wire.responses.output import MCPListedTool, MCPToolExecutionError
 from trunkline.wire.responses.tools import Called
 
 FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object"}}
@@ -362,9 +363,9 @@ def test_our_calls_are_run_and_the_model_goes_on():
         "content_part.done",
         "output_item.done",
         "output_item.added",
+        "mcp_call.in_progress",
         "mcp_call_arguments.delta",
         "mcp_call_arguments.done",
-        "mcp_call.in_progress",
         "mcp_call.completed",
         "output_item.done",
     ]
@@ -390,13 +391,53 @@ def test_several_calls_are_settled_in_their_order_and_a_failing_one_tells_the_mo
     )
     told = tell(own_turn(shelf), model=model)
     assert [told.item(0)["status"], told.item(1)["status"]] == ["failed", "completed"]
-    assert (told.item(0)["error"], told.item(0)["output"]) == ("internal error", None)
+    assert told.item(0)["output"] is None
+    assert told.item(0)["error"] == {
+        "type": "mcp_protocol_error",
+        "code": -32603,
+        "message": "internal error",
+    }
     assert [m["content"] for m in model.messages()[-2:]] == [
         "the tool failed: internal error",
         "find {}",
     ]
     done = [e["output_index"] for e in told.shown() if e["type"] == "response.output_item.done"]
     assert done == [0, 1, 2]
+
+
+def test_a_tool_that_says_it_failed_tells_the_model_in_its_words():
+    content = [{"type": "text", "text": "no such"}, {"type": "text", "text": "book"}]
+    assert Outcome(error=MCPToolExecutionError(content)).told == "the tool failed: no such\nbook"
+
+
+def test_listings_are_told_before_the_model_speaks():
+    tools = [MCPListedTool(name="find", input_schema={"type": "object"}, description="Finds.")]
+    turn = dataclasses.replace(own_turn(Shelf()), listings=[Listing("shelf", tools)])
+    told = tell(turn, [*words("Hi"), *ends()])
+    assert types(told)[:6] == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "mcp_list_tools.in_progress",
+        "mcp_list_tools.completed",
+        "output_item.done",
+    ]
+    assert told.shown()[2]["item"]["tools"] == []
+    listing = told.item(0)
+    assert listing.pop("id").startswith("mcpl_")
+    assert listing == {
+        "type": "mcp_list_tools",
+        "server_label": "shelf",
+        "tools": [
+            {
+                "name": "find",
+                "input_schema": {"type": "object"},
+                "description": "Finds.",
+                "annotations": None,
+            }
+        ],
+    }
+    assert told.item(1)["type"] == "message"
 
 
 def test_a_call_for_the_caller_beside_ours_ends_the_turn_after_ours_has_run():

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.turns import call, ends, tell, turn_of, written
 from trunkline.errors import UpstreamError
 from trunkline.responses.replay import replay
-from trunkline.responses.toolbox import Outcome
+from trunkline.responses.toolbox import Listing, Outcome
 from trunkline.wire.responses import decode_response, encode_json
+from trunkline.wire.responses.output import MCPHTTPError, MCPListedTool
 from trunkline.wire.responses.tools import Called
 
 TOOLS = [
@@ -92,9 +93,12 @@ def steps(draw):
 
 class Shelf:
     async def run(self, call):
-        return Outcome(error="no") if call.name == "fail" else Outcome(output=call.arguments)
+        if call.name == "fail":
+            return Outcome(error=MCPHTTPError(502, "no"))
+        return Outcome(output=call.arguments)
 
 
+LISTINGS = [Listing("shelf", [MCPListedTool(name="find", input_schema={}, description="\u05d0")])]
 NO_SHRINKING = [Phase.explicit, Phase.reuse, Phase.generate]
 
 
@@ -107,6 +111,7 @@ def told_of(said, *, summary=None, sealed=False, logprobs=False, most=None):
         seal=(lambda text: f"sealed {text}") if sealed else None,
         logprobs=logprobs,
         tools=Shelf(),
+        listings=LISTINGS,
     )
     return tell(turn, *said)
 

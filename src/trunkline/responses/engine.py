@@ -16,7 +16,7 @@ from trunkline.responses.ending import beginning, ended, failed, last_event, res
 from trunkline.responses.items import Seal
 from trunkline.responses.output import Output
 from trunkline.responses.step import ModelCall, Rules, Step, following
-from trunkline.responses.toolbox import Outcome, Toolbox, run_all
+from trunkline.responses.toolbox import Listing, Outcome, Toolbox, run_all
 from trunkline.wire.chat import Usage, added
 from trunkline.wire.responses.events import Event
 from trunkline.wire.responses.response import Response
@@ -58,7 +58,8 @@ class Turn:
     """What is to be done: the response as it begins, the chat fields, and what the tools' names mean.
 
     Only the ``allowed`` names may be called, unless that is None. With ``logprobs`` they are told;
-    ``seal`` makes the reasoning's ``encrypted_content``; ``tools`` runs the calls that are ours.
+    ``seal`` makes the reasoning's ``encrypted_content``; ``tools`` runs the calls that are ours;
+    ``listings`` are told before the model says anything.
     """
 
     response: Response
@@ -68,6 +69,7 @@ class Turn:
     logprobs: bool = False
     seal: Seal | None = None
     tools: Toolbox | None = None
+    listings: Sequence[Listing] = ()
     max_steps: int = MAX_STEPS
 
     @property
@@ -106,7 +108,9 @@ async def respond(
         while running.goes_on:
             async with generate(running.fields) as generation:
                 if not running.steps:
-                    yield beginning(turn.response)
+                    for listing in turn.listings:
+                        output.listed(listing.server_label, listing.tools)
+                    yield [*beginning(turn.response), *output.take()]
                 step = running.next_step()
                 async with aclosing(_stepped(step, output, generation)) as events:
                     async for some in events:

@@ -45,6 +45,7 @@ from trunkline.wire.responses.output import (
     FunctionCall,
     ItemStatus,
     MCPCall,
+    MCPFault,
     OutputItem,
     OutputMessage,
     OutputText,
@@ -366,7 +367,10 @@ class OpenOwnCall:
         self._index = index
         self._call = begun
         self._growth = Growth()
-        events.append(OutputItemAdded(output_index=index, item=begun))
+        events += [
+            OutputItemAdded(output_index=index, item=begun),
+            MCPCallInProgress(item_id=self.id, output_index=index),
+        ]
 
     def add(self, delta: str) -> None:
         self._growth.add(delta)
@@ -377,9 +381,8 @@ class OpenOwnCall:
     def run(self) -> None:
         """The arguments are whole."""
         self._end_arguments()
-        self._events.append(MCPCallInProgress(item_id=self.id, output_index=self._index))
 
-    def settle(self, output: str | None, error: str | None) -> OutputItem:
+    def settle(self, output: str | None, error: MCPFault | None) -> OutputItem:
         """It was run; there is an output or an error."""
         failed = error is not None
         item = msgspec.structs.replace(

@@ -22,12 +22,22 @@ from trunkline.responses.items import (
 )
 from trunkline.responses.summary import summary_of
 from trunkline.wire.chat import TokenLogprob
-from trunkline.wire.responses.events import ErrorEvent, Event, OutputItemAdded, OutputItemDone
+from trunkline.wire.responses.events import (
+    ErrorEvent,
+    Event,
+    MCPListToolsCompleted,
+    MCPListToolsInProgress,
+    OutputItemAdded,
+    OutputItemDone,
+)
 from trunkline.wire.responses.output import (
     CustomToolCall,
     FunctionCall,
     ItemStatus,
     MCPCall,
+    MCPFault,
+    MCPListedTool,
+    MCPListTools,
     OutputItem,
     WholeCall,
 )
@@ -157,7 +167,21 @@ class Output:
         self._open = None
         return item.id
 
-    def settle(self, id: str, output: str | None, error: str | None) -> None:
+    def listed(self, server_label: str, tools: list[MCPListedTool]) -> None:
+        """The tools of a server are known."""
+        self.close()
+        begun = MCPListTools(id=self._new_id("mcpl"), server_label=server_label)
+        item = msgspec.structs.replace(begun, tools=tools)
+        index = self._next()
+        self._events += [
+            OutputItemAdded(output_index=index, item=begun),
+            MCPListToolsInProgress(item_id=item.id, output_index=index),
+            MCPListToolsCompleted(item_id=item.id, output_index=index),
+            OutputItemDone(output_index=index, item=item),
+        ]
+        self._ended(index, item, ItemLog())
+
+    def settle(self, id: str, output: str | None, error: MCPFault | None) -> None:
         """A call of ours was run; either ``output`` or ``error`` says what came of it."""
         index, item = next((index, item) for index, item in self._running.items() if item.id == id)
         del self._running[index]

@@ -12,6 +12,7 @@ from trunkline.wire.responses.output import (
     CustomToolCall,
     FunctionCall,
     MCPCall,
+    MCPListTools,
     OutputItem,
     OutputMessage,
     OutputText,
@@ -85,6 +86,9 @@ def _grow(output: Output, item: OutputItem, log: ItemLog) -> None:
             output.call(Called("custom_tool_call", item.name, item.namespace), item.call_id)
             for piece in _cut(item.input, deltas):
                 output.arguments(piece)
+        case MCPListTools():
+            output.listed(item.server_label, item.tools)
+            return
         case MCPCall():
             output.call(Called("mcp_call", item.name, server_label=item.server_label), "")
             for piece in _cut(item.arguments, deltas):

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from trunkline.log import get_logger
 from trunkline.responses.step import ModelCall
+from trunkline.wire.responses.output import (
+    MCPFault,
+    MCPListedTool,
+    MCPProtocolError,
+    MCPToolExecutionError,
+)
 
 log = get_logger()
+
+_INTERNAL = -32603  # JSON-RPC's code for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +26,30 @@ class Outcome:
     """What came of a call: an ``output``, or an ``error`` that the model should know of."""
 
     output: str | None = None
-    error: str | None = None
+    error: MCPFault | None = None
 
     @property
     def told(self) -> str:
         """What the model reads."""
-        return f"the tool failed: {self.error}" if self.error is not None else self.output or ""
+        match self.error:
+            case None:
+                return self.output or ""
+            case MCPToolExecutionError(content=content):
+                return f"the tool failed: {_words(content)}"
+            case error:
+                return f"the tool failed: {error.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The tools of a server that are offered to the model, as they are told to the caller."""
+
+    server_label: str
+    tools: list[MCPListedTool]
+
+
+def _words(content: Sequence[Any]) -> str:
+    return "\n".join(str(block["text"]) for block in content if block.get("type") == "text")
 
 
 class Toolbox(Protocol):
@@ -49,4 +75,4 @@ async def _run(toolbox: Toolbox, call: ModelCall) -> Outcome:
         return await toolbox.run(call)
     except Exception as error:  # noqa: BLE001  # whatever a tool raises
         log.error("tool_failed", error=type(error).__name__)  # its words may quote the arguments
-        return Outcome(error="internal error")
+        return Outcome(error=MCPProtocolError(_INTERNAL, "internal error"))

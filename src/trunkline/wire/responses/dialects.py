@@ -142,7 +142,7 @@ _RENAMED = {
     "response.reasoning_text.delta": "response.reasoning.delta",
     "response.reasoning_text.done": "response.reasoning.done",
 }
-_UNKNOWN = ("response.custom_tool_call_input.", "response.mcp_call")
+_UNKNOWN = ("response.custom_tool_call_input.", "response.mcp_call", "response.mcp_list_tools.")
 _PREFIX = "openai:"
 """Whose all that is: what Open Responses does not have, and is as OpenAI published it."""
 _KNOWN_ITEMS = {"message", "reasoning", "function_call", "function_call_output", "compaction"}

@@ -164,6 +164,16 @@ class CustomToolCallInputDone(Event, tag="response.custom_tool_call_input.done")
     input: str
 
 
+class MCPListToolsInProgress(Event, tag="response.mcp_list_tools.in_progress"):
+    item_id: str
+    output_index: int
+
+
+class MCPListToolsCompleted(Event, tag="response.mcp_list_tools.completed"):
+    item_id: str
+    output_index: int
+
+
 class MCPCallArgumentsDelta(Event, tag="response.mcp_call_arguments.delta"):
     item_id: str
     output_index: int

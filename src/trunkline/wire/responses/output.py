@@ -157,6 +157,47 @@ class ToolSearchCall(Struct, kw_only=True, tag_field="type", tag="tool_search_ca
     execution: Literal["client"] = "client"
 
 
+class MCPToolExecutionError(Struct, tag_field="type", tag="mcp_tool_execution_error"):
+    """A tool says that it failed: ``content`` is what it says, in blocks as MCP has them."""
+
+    content: list[Any]
+
+
+class MCPProtocolError(Struct, tag_field="type", tag="mcp_protocol_error"):
+    """A server answered with an error of JSON-RPC, or with what is no answer."""
+
+    code: int
+    message: str
+
+
+class MCPHTTPError(Struct, tag_field="type", tag="http_error"):
+    """A server answered with a status, or not at all: ``code`` is then 502, or 504 if it took too long."""
+
+    code: int
+    message: str
+
+
+MCPFault = MCPToolExecutionError | MCPProtocolError | MCPHTTPError
+"""``error`` of a call that was run here."""
+
+
+class MCPListedTool(Struct, kw_only=True):
+    """A tool in a listing; of its ``annotations`` there is ``read_only``, which its server claims."""
+
+    name: str
+    input_schema: dict[str, Any]
+    description: str | None = None
+    annotations: dict[str, Any] | None = None
+
+
+class MCPListTools(Struct, kw_only=True, tag_field="type", tag="mcp_list_tools"):
+    """The tools of a server that may be called."""
+
+    id: str
+    server_label: str
+    tools: list[MCPListedTool] = []
+
+
 class MCPCall(Struct, kw_only=True, tag_field="type", tag="mcp_call"):
     """A call of a tool that was run here, with what came of it."""
 
@@ -166,7 +207,7 @@ class MCPCall(Struct, kw_only=True, tag_field="type", tag="mcp_call"):
     arguments: str
     status: Literal["in_progress", "completed", "incomplete", "calling", "failed"]
     output: str | None = None
-    error: str | None = None
+    error: MCPFault | None = None
     approval_request_id: str | None = None
 
 
@@ -182,6 +223,7 @@ OutputItem = (
     | ShellCall
     | ApplyPatchCall
     | ToolSearchCall
+    | MCPListTools
     | MCPCall
 )
 """An item of ``output``."""
