@@ -367,6 +367,65 @@ def test_an_id_of_the_chain_on_something_else_does_not_hide_it() -> None:
     ]
 
 
+def ran(name: str = "find", **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "mcp_call",
+        "id": f"mcp_{name}",
+        "server_label": "shelf",
+        "name": name,
+        "arguments": '{"q":1}',
+        **fields,
+    }
+
+
+def test_calls_that_were_run_for_the_model_are_told_with_what_came_of_them() -> None:
+    asked = [
+        {
+            "id": f"mcp_{name}",
+            "type": "function",
+            "function": {"name": f"shelf__{name}", "arguments": '{"q":1}'},
+        }
+        for name in ("find", "look", "read")
+    ]
+    told = messages(
+        user(),
+        thought("hm"),
+        ran("find", output="a book"),
+        ran("look", output="", status="completed"),
+        thought("well"),
+        ran("read", output="once"),
+        said("A"),
+    )
+    assert told[1:] == [
+        {"role": "assistant", "reasoning": "hm", "tool_calls": asked[:2]},
+        {"role": "tool", "tool_call_id": "mcp_find", "content": "a book"},
+        {"role": "tool", "tool_call_id": "mcp_look", "content": ""},
+        {"role": "assistant", "reasoning": "well", "tool_calls": asked[2:]},
+        {"role": "tool", "tool_call_id": "mcp_read", "content": "once"},
+        {"role": "assistant", "content": "A"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("gone", "the tool failed: gone"),
+        ({"type": "http_error", "code": 502, "message": "gone"}, "the tool failed: gone"),
+        (
+            {
+                "type": "mcp_tool_execution_error",
+                "content": [{"type": "text", "text": "no"}, {"type": "image"}, 1],
+            },
+            "the tool failed: no",
+        ),
+        ({"type": "new"}, "the tool failed"),
+    ],
+)
+def test_a_call_that_failed_is_told_with_its_error(error: Any, told: str) -> None:
+    *_, answer, last = messages(user(), ran(error=error, output=None), said("A"))
+    assert (answer["content"], last["content"]) == (told, "A")
+
+
 # --------------------------------------------------------------------------------- kept and not told
 
 KEPT = [

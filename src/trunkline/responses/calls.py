@@ -12,11 +12,12 @@ from trunkline.wire.responses.items import (
     ClientOutput,
     FunctionCallItem,
     Item,
+    MCPCallItem,
 )
 
 
 def answered(items: Sequence[Item]) -> dict[int, int]:
-    """Returns for the place of each call that of its output.
+    """Returns for the place of each call that of its output; a call that has it within is its own.
 
     Ids are unique only among the calls that are open: some providers count from 0 in every turn.
     Raises InvalidRequest for an output that answers no call, or one that is answered.
@@ -31,6 +32,8 @@ def answered(items: Sequence[Item]) -> dict[int, int]:
                 if not waiting.get(call_id):
                     raise _answers_nothing(call_id, item)
                 answers[waiting[call_id].popleft()] = place
+            case MCPCallItem(told=str()):
+                answers[place] = place
             case _:
                 pass
     return answers

@@ -18,6 +18,7 @@ from trunkline.wire.responses.items import (
     ClientOutput,
     FunctionCallItem,
     Item,
+    MCPCallItem,
     Meaning,
     Message,
     ReasoningInput,
@@ -34,6 +35,7 @@ from trunkline.wire.responses.tools import Offered
 NO_OUTPUT = "(there is no output: the call was not run)"
 """What the model reads of a call that nobody answered."""
 
+_CALL_ID = 64  # characters that every provider takes
 _BETWEEN = "\n\n"  # texts that were items of their own
 _DETAILS: Mapping[str, str] = {"low": "low", "high": "high", "original": "high"}
 
@@ -154,6 +156,9 @@ class _Writer:
             case FunctionCallItem() | ClientCall() as call:
                 if call.status != "incomplete" or place in self._answers:
                     self._called.append((place, _call(call, self._offered)))
+            case MCPCallItem() as call:
+                if place in self._answers:
+                    self._called.append((place, _own_call(call, item)))
             case CallOutputItem() | ClientOutput():
                 if any(self._answers.get(call) == place for call, _ in self._called):
                     self.end_turn()  # which writes it; others are written already
@@ -161,9 +166,9 @@ class _Writer:
                 pass
 
     def _is_over(self, item: Item) -> bool:
-        """Whether the model said this later than its calls: nobody answers them any more."""
+        """Whether the model said this later than its calls: nobody answers them any more, or it knew the answer."""
         says = isinstance(item.meaning, Message | ReasoningInput)
-        return says and any(place not in self._answers for place, _ in self._called)
+        return says and any(self._answers.get(place, place) == place for place, _ in self._called)
 
     def end_turn(self) -> None:
         """Writes what the assistant thought, said and called at a time, and what came of its calls."""
@@ -262,6 +267,15 @@ def _call(call: FunctionCallItem | ClientCall, offered: Offered) -> dict[str, An
     }
 
 
+def _own_call(call: MCPCallItem, item: Item) -> dict[str, Any]:
+    name = client_tools.chat_name(call.name, call.server_label)
+    return {
+        "id": item.id[-_CALL_ID:],
+        "type": "function",
+        "function": {"name": name, "arguments": call.arguments or "{}"},
+    }
+
+
 def _name(call: FunctionCallItem, offered: Offered) -> str:
     """Returns the name that the model knows a function by."""
     namespace = call.namespace or ""
@@ -275,5 +289,7 @@ def _output(item: Item) -> str | Sequence[OutputPart]:
     match item.meaning:
         case CallOutputItem(output=output) | ClientOutput(output=output):
             return output
+        case MCPCallItem() as call:
+            return call.told or ""
         case _:
             return NO_OUTPUT

@@ -67,6 +67,34 @@ class ClientOutput(Struct, kw_only=True):
     output: str
 
 
+class MCPCallItem(Struct, kw_only=True):
+    """``mcp_call``: a call that was run at the router, or at OpenAI, and what came of it.
+
+    ``error`` is an object, or a text where the SDKs are older.
+    """
+
+    server_label: Annotated[str, Meta(max_length=256)]
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    arguments: str
+    output: str | None = None
+    error: str | dict[str, Any] | None = None
+
+    @property
+    def told(self) -> str | None:
+        """What the model reads; None if nothing came of it."""
+        match self.error:
+            case None:
+                return self.output
+            case str(words) | {"message": str(words)}:
+                return f"the tool failed: {words}"
+            case {"content": list(blocks)}:
+                texts = [block.get("text") for block in blocks if isinstance(block, dict)]
+                words = "\n".join(text for text in texts if isinstance(text, str))
+                return f"the tool failed: {words}"
+            case _:
+                return "the tool failed"
+
+
 class ReasoningPart(Struct, kw_only=True):
     """A part of a reasoning item."""
 
@@ -93,6 +121,7 @@ Meaning = (
     | CallOutputItem
     | ClientCall
     | ClientOutput
+    | MCPCallItem
     | ReasoningInput
     | ItemReference
 )
@@ -112,6 +141,7 @@ _MEANINGS: Mapping[str, type[Meaning]] = {
     "apply_patch_call_output": ClientOutput,
     "tool_search_call": ClientCall,
     "tool_search_output": ClientOutput,
+    "mcp_call": MCPCallItem,
     "reasoning": ReasoningInput,
     "item_reference": ItemReference,
 }
@@ -121,7 +151,7 @@ _decoders: Mapping[type[Meaning], Any] = {
 
 KEPT = frozenset(
     {
-        *("mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response"),
+        *("mcp_list_tools", "mcp_approval_request", "mcp_approval_response"),
         *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"),
         *("computer_call", "computer_call_output", "program", "program_output"),
         *("additional_tools", "compaction", "compaction_trigger", "configuration_update"),
