@@ -241,7 +241,7 @@ async def _failing(
         async for some in events:
             begun = True
             yield some
-    except Exception as error:  # noqa: BLE001  # the edge of a stream: it is told there
+    except Exception as error:  # the edge of a stream: it is told there
         if not (begun or pulse.begun or isinstance(error, UpstreamFailed | UpstreamTimeout)):
             raise
         failure = run.fails(error)
