@@ -18,6 +18,7 @@ from trunkline.cli import (
     doctor,
     explain,
     keys,
+    mcp,
     models,
     providers,
     run,
@@ -58,6 +59,7 @@ app.command("init")(config.init)
 app.add_typer(models.app, name="models")
 app.add_typer(providers.app, name="providers")
 providers.app.command("detect")(detect.detect)
+app.add_typer(mcp.app, name="mcp")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)
