@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from tests.mcp_servers import ANSWER, Scripted, documentation, serving, text, tool
@@ -288,6 +290,65 @@ def test_a_session_that_the_server_forgot_is_not_alive():
             return lost.value.code, session.alive, ended.value.message
 
     assert run(script) == (404, False, "the session with the server has ended")
+
+
+def pushing(taken=202, *, hangs_up_on=None):
+    """Returns a server of the first revision, whose answers are one stream of events."""
+    answers: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def app(scope, receive, send):
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        if request.method == "GET":
+            await StreamingResponse(events(), media_type="text/event-stream")(scope, receive, send)
+            return
+        message = await request.json()
+        if message["method"] == hangs_up_on:
+            await answers.put(None)
+        elif message["method"] == "initialize":
+            version = {"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}}
+            result = {**version, "serverInfo": {"name": "old", "version": "1"}}
+            answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
+            await answers.put(json.dumps(answer))
+        elif message["method"] == "server/discover":
+            error = {"code": -32601, "message": "what?"}
+            await answers.put(json.dumps({"jsonrpc": "2.0", "id": message["id"], "error": error}))
+        status = taken if message["method"] == "tools/list" else 202
+        await Response(status_code=status)(scope, receive, send)
+
+    async def events():
+        yield "event: endpoint\ndata: /messages\n\n"
+        while (answer := await answers.get()) is not None:
+            yield f"event: message\ndata: {answer}\n\n"
+
+    return app
+
+
+@pytest.mark.parametrize("status", [401, 500, 307])
+def test_a_message_that_a_pushing_server_does_not_take_is_told_at_once(status):
+    async def script():
+        async with session_with(pushing(status), path="/sse") as session:
+            begun = time.perf_counter()
+            with pytest.raises(MCPError) as caught:
+                await session.list_tools()
+            return session.protocol_version, caught.value, time.perf_counter() - begun
+
+    version, error, took_s = run(script)
+    assert version == "2024-11-05"
+    assert (error.code, error.protocol) == (status, False)
+    assert took_s < 5
+
+
+def test_a_pushing_server_that_hangs_up_ends_the_call():
+    async def script():
+        app = pushing(hangs_up_on="tools/list")
+        async with session_with(app, path="/sse", list_s=20.0) as session:
+            with pytest.raises(MCPError) as caught:
+                await session.list_tools()
+            return caught.value
+
+    assert run(script).message == "the server hung up before it answered"
 
 
 def test_patterns_that_a_server_chose_are_not_tried():

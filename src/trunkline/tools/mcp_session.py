@@ -101,14 +101,17 @@ class SDKSession:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self._life = loop.create_task(self._live())  # awaited by `aclose`
-        there = loop.create_task(self._there.wait())
+        waiting = {self._life} | {
+            loop.create_task(event.wait()) for event in (self._there, self._connecting.failed)
+        }
         try:
             async with asyncio.timeout(self._limits.connect_s):
-                await asyncio.wait({self._life, there}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError as error:
             raise _late("answer", self._limits.connect_s) from error
         finally:
-            there.cancel()
+            for task in waiting - {self._life}:
+                task.cancel()
         if self._client is None:
             raise self._ended(self._connecting)
 
@@ -200,6 +203,8 @@ class SDKSession:
 
     def _ended(self, watch: _Watch) -> MCPError:
         """Returns why the SDK's task ended before it was told to."""
+        if watch.failed.is_set():
+            return watch.failure(None)
         if self._life is None or self._life.cancelled():
             return _gone()
         error = _flat(self._life.exception())
@@ -210,9 +215,11 @@ class SDKSession:
         if self._client is None or self._life is None or self._life.done():
             raise _gone()
         watch = _Watch()
-        asking = asyncio.get_running_loop().create_task(_watched(watch, ask(self._client)))
+        loop = asyncio.get_running_loop()
+        asking = loop.create_task(_watched(watch, ask(self._client)))
+        failing = loop.create_task(watch.failed.wait())
         try:
-            await asyncio.wait({asking, self._life}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({asking, failing, self._life}, return_when=asyncio.FIRST_COMPLETED)
             if not asking.done():
                 raise self._ended(watch)
             return asking.result()
@@ -224,8 +231,9 @@ class SDKSession:
                 self._client = None  # the session is unknown there: another one must be opened
             raise failure from error
         finally:
+            failing.cancel()
             asking.cancel()
-            await asyncio.wait({asking})
+            await asyncio.wait({asking, failing})
 
 
 # ------------------------------------------------------------------------------------ what went wrong
@@ -248,6 +256,7 @@ class _Watch:
     def __init__(self) -> None:
         self.status = 200
         self.egress: EgressError | None = None
+        self.failed = asyncio.Event()  # nothing will come of it any more
 
     def failure(self, error: BaseException | None) -> MCPError:
         """Returns, in our words, why a question was not answered."""
@@ -255,7 +264,7 @@ class _Watch:
             code = _LATE if self.egress.reason == "timeout" else _BAD_GATEWAY
             return MCPError(self.egress.message, code=code)
         made_up = not isinstance(error, mcp.MCPError) or error.code in _STAND_INS
-        if self.status >= 400 and made_up:
+        if self.failed.is_set() or (self.status >= 400 and made_up):
             return MCPError(f"the server answers with status {self.status}", code=self.status)
         if isinstance(error, mcp.MCPError):
             words = _OUR_WORDS.get(error.code) or visible(error.message)[:_MAX_WORDS]
@@ -292,6 +301,8 @@ class _Watched(httpx2.AsyncBaseTransport):
         if request.method == "GET" and not resumes and not self._pushed:
             return httpx2.Response(405)
         watch = _watching.get()
+        if self._pushed and request.method == "POST":
+            return await self._taken(request, watch)
         try:
             answer = await self._lent.send(request, stream=True)
             watch.status = answer.status_code
@@ -304,6 +315,17 @@ class _Watched(httpx2.AsyncBaseTransport):
             watch.egress = _cause(error)
             return httpx2.Response(_BAD_GATEWAY)
         return httpx2.Response(answer.status_code, headers=answer.headers, content=body)
+
+    async def _taken(self, request: httpx2.Request, watch: _Watch) -> httpx2.Response:
+        """Sends a message whose answer is pushed. If it is not taken, nobody but us tells so."""
+        try:
+            answer = await self._lent.send(request)
+            watch.status = answer.status_code
+        except httpx2.TransportError as error:
+            watch.egress = _cause(error)
+        if watch.egress is not None or not 200 <= watch.status < 300:
+            watch.failed.set()
+        return httpx2.Response(202)
 
 
 class _Body(httpx2.AsyncByteStream):
