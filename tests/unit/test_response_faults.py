@@ -88,7 +88,8 @@ def answered(*, before: bool) -> tuple[list[Any], Any]:
             (receipt,) = receipts
         return sent, receipt
 
-    return asyncio.run(run())
+    result: tuple[list[Any], Any] = asyncio.run(run())
+    return result
 
 
 def test_what_nobody_expects_in_the_middle_ends_the_stream_with_events():
