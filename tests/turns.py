@@ -121,7 +121,7 @@ class _Reply:
     def ended(self, usage: Usage | None, *, chunks: int, held_up_s: float) -> Usage:
         return usage or Usage(completion_tokens=chunks, total_tokens=chunks)
 
-    def broke_off(self, error: Exception) -> None:
+    def broke_off(self, error: Exception, usage: Usage | None, *, chunks: int) -> None:
         pass
 
 

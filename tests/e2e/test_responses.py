@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from tests.e2e.client import ask, receipt
+from tests.e2e.client import ask, receipt, streaming
 from tests.responses import HEADER, Dialect, checked, responded, told
 from tests.serving import ECHO, NANO, Serving, running
-from tests.simulator import Simulator
+from tests.simulator import Script, Simulator
 
 _CONFIG = """
 [engine]
@@ -62,6 +62,24 @@ def test_what_a_response_cost_is_in_its_usage_and_stays_there(
         assert Decimal(str(response["usage"]["cost"])) == cost
         kept = ask(router, "GET", f"/v1/responses/{response['id']}", headers=headers)
         assert kept.json["usage"] == response["usage"]
+
+
+def test_a_reply_that_breaks_off_is_on_the_receipt_with_what_it_cost(
+    router: Serving, running_simulator: Simulator
+) -> None:
+    kept = []
+    for path, asked in {
+        "/v1/responses": {"input": "one two three"},
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "one two three"}]},
+    }.items():
+        running_simulator.play(Script(cut_after=3))
+        with streaming(router, {"model": ECHO, **asked}, path=path) as stream:
+            stream.read()
+        kept.append(receipt(router, stream.headers["x-request-id"]))
+    ours, chat = kept
+    assert ours["usage"]["completion_tokens"] == chat["usage"]["completion_tokens"] > 0
+    assert ours["estimated"]
+    assert Decimal(ours["cost_usd"]) > 0
 
 
 def test_a_function_call_goes_out_and_its_output_comes_back(router: Serving) -> None:

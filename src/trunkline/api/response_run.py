@@ -127,10 +127,14 @@ class _Generation:
     def ended(self, usage: chat.Usage | None, *, chunks: int, held_up_s: float) -> chat.Usage:
         tokens = None if usage is None else usage.completion_tokens
         self._answer.ended(tokens, held_up_s=held_up_s)
+        return self._used(usage, chunks)
+
+    def broke_off(self, error: Exception, usage: chat.Usage | None, *, chunks: int) -> None:
+        self._answer.broke_off(error)
+        self._used(usage, chunks)
+
+    def _used(self, usage: chat.Usage | None, chunks: int) -> chat.Usage:
         used = usage or estimated_usage(self._prompt_bytes, chunks)
         self._run.used(self._answer, used, estimated=usage is None)
         self._run.note_reply(self._answer.reply)
         return used
-
-    def broke_off(self, error: Exception) -> None:
-        self._answer.broke_off(error)

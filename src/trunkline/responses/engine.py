@@ -44,8 +44,8 @@ class Generation(Protocol):
         """
         ...
 
-    def broke_off(self, error: Exception) -> None:
-        """The reply ended with an error."""
+    def broke_off(self, error: Exception, usage: Usage | None, *, chunks: int) -> None:
+        """The reply ended with an error; what it used until then is told as for ``ended``."""
         ...
 
 
@@ -225,7 +225,7 @@ async def _stepped(
                 yield events
                 held_up_s += time.perf_counter() - handed_over
     except Exception as error:
-        generation.broke_off(error)
+        generation.broke_off(error, step.usage, chunks=count)
         raise
     step.end()
     step.usage = generation.ended(step.usage, chunks=count, held_up_s=held_up_s)
