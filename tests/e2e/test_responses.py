@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from decimal import Decimal
 from typing import get_args
 
@@ -68,10 +69,11 @@ def test_a_reply_that_breaks_off_is_on_the_receipt_with_what_it_cost(
     router: Serving, running_simulator: Simulator
 ) -> None:
     kept = []
-    for path, asked in {
+    asks: dict[str, dict[str, Any]] = {
         "/v1/responses": {"input": "one two three"},
         "/v1/chat/completions": {"messages": [{"role": "user", "content": "one two three"}]},
-    }.items():
+    }
+    for path, asked in asks.items():
         running_simulator.play(Script(cut_after=3))
         with streaming(router, {"model": ECHO, **asked}, path=path) as stream:
             stream.read()
