@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from decimal import Decimal
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
