@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.e2e.client import Answer, ask, chat, question, receipt, run, streaming, until
 from tests.serving import Serving, running
 from tests.simulator import Script, Simulator
+from tests.simulator.replies import chunks
 from trunkline.routing import replay
 from trunkline.store import Decision, Request, open_store
 
@@ -224,12 +226,20 @@ def figures(router: Serving) -> dict[str, float]:
     return {name: float(value) for name, _, value in pairs}
 
 
+def in_one_read(body: dict[str, Any]) -> Script:
+    """Returns a stream without content whose usage comes together with its end."""
+    asked = {**body, "stream_options": {"include_usage": True}}
+    sent = [json.dumps(chunk) for chunk in chunks(asked, Script(text="", reasoning=""))]
+    frames = "".join(f"data: {payload}\n\n" for payload in [*sent, "[DONE]"])
+    return Script(body=frames, content_type="text/event-stream")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_a_failed_attempt_used_is_on_the_receipt_and_not_in_the_cost_of_the_answer(
     router: Serving, two: tuple[Simulator, Simulator], stream: bool
 ) -> None:
-    two[0].play(Script(text="", reasoning="" if stream else "Hm."))
     body = question("one two", model="openai/gpt-oss-20b:preferred")
+    two[0].play(in_one_read(body) if stream else Script(text="", reasoning="Hm."))
     if stream:
         with streaming(router, body) as answered:
             assert answered.chunks()
