@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import UNSET
 
 from trunkline import ids
 from trunkline.errors import InvalidRequest
@@ -83,9 +84,6 @@ class State:
     ) -> None:
         """Stores a response that has ended; it is durable when this returns. Raises StoreUnavailable."""
         created_at = ids.now()
-        without_output = msgspec.structs.replace(response, output=[])
-        fields = msgspec.json.decode(encode_json(without_output), type=dict[str, msgspec.Raw])
-        del fields["output"]
         await self._responses.save(
             StoredResponse(
                 id=response.id,
@@ -93,20 +91,9 @@ class State:
                 previous_id=response.previous_response_id,
                 created_at=created_at,
                 expires_at=None if self._keep_for is None else created_at + self._keep_for,
-                body=encode_json(fields),
+                body=encode_json(msgspec.structs.replace(response, output=UNSET)),
                 log=log,
             ),
             [StoredItem(item.id, item.body) for item in conversation.input],
-            [_stored(encode_json(item)) for item in response.output],
+            [StoredItem(item.id, encode_json(item)) for item in response.output],
         )
-
-
-class _Identified(msgspec.Struct):
-    id: str
-
-
-_decode_id = msgspec.json.Decoder(_Identified).decode
-
-
-def _stored(body: bytes) -> StoredItem:
-    return StoredItem(_decode_id(body).id, body)
