@@ -19,10 +19,10 @@ from trunkline.store import Attempt
 from trunkline.wire import chat
 from trunkline.wire.responses import (
     CreateRequest,
+    Encoding,
     Ended,
     Response,
     ResponseFailed,
-    encoding_of,
     name_of,
     renamed,
 )
@@ -46,8 +46,10 @@ class ResponseRun(Run):
         chooser: Chooser,
         ignored: Sequence[str],
         lenient: bool,
+        encoding: Encoding,
     ) -> None:
         super().__init__(exchange, plan, ignored=ignored)
+        self.encoding = encoding
         self._sent = request.fields
         self._relay = relay
         self._chooser = chooser
@@ -56,7 +58,6 @@ class ResponseRun(Run):
         self.failure: Exception | None = None
         self._bills: list[tuple[BilledUsage, Price | None]] = []
         exchange.stream = bool(request.parameters.stream)
-        self.encoding = encoding_of("openai")
 
     def tells(self, last: Ended) -> bool:
         """Whether the caller gets to know of a response: of one that failed, only from a stream."""

@@ -98,6 +98,8 @@ class Responses:
         if context.images and not sees_images(resolve(request.parameters.model).deployments):
             context.refuse_images()
 
+        encoding = encoding_of(dialect, obfuscate=request.obfuscated)
+
         def run_of(plan: Plan) -> ResponseRun:
             ignored = (*request.ignored, *offered.ignored)
             return ResponseRun(
@@ -108,6 +110,7 @@ class Responses:
                 chooser=self._intake.chooser,
                 ignored=ignored,
                 lenient=lenient,
+                encoding=encoding,
             )
 
         def refused(nobody: Plan, error: Exception) -> None:
@@ -119,7 +122,6 @@ class Responses:
             asked = chat.request_of(context.fields)
             plan = self._intake.plan(exchange, asked, resolve, lenient=lenient, refused=refused)
             run = run_of(plan)
-            run.encoding = encoding_of(dialect, obfuscate=request.obfuscated)
             turn = self._turn(exchange, request, offered, context, model=plan.asked)
             with Recorded(run, partial(self._intake.settle, run)):
                 await until_hangup(
@@ -195,18 +197,25 @@ class Responses:
             last = some[-1]
             if isinstance(last, Ended):
                 run.prices(last.response)
-            if isinstance(last, Ended) and last.response.store and run.tells(last):
-                try:
-                    await self._state.keep(
-                        last.response,
-                        conversation,
-                        account_id=run.exchange.caller.account_id,
-                        log=output.log(),
-                    )
-                except StoreUnavailable as error:
-                    run.fails(error)
-                    some = [*some[:-1], *failed(last.response, error)]
+                some = [*some[:-1], *await self._keep(run, last, conversation, output)]
             yield some
+
+    async def _keep(
+        self, run: ResponseRun, last: Ended, conversation: Conversation, output: Output
+    ) -> list[Event]:
+        """Stores a response that has ended; returns the events that tell of its end."""
+        if last.response.store and run.tells(last):
+            try:
+                await self._state.keep(
+                    last.response,
+                    conversation,
+                    account_id=run.exchange.caller.account_id,
+                    log=output.log(),
+                )
+            except StoreUnavailable as error:
+                run.fails(error)
+                return [*failed(last.response, error)]
+        return [last]
 
     async def _stream(
         self, run: ResponseRun, events: AsyncGenerator[list[Event], None], pulse: Pulse, send: Send
